@@ -1,0 +1,1 @@
+"""Delta ADS: session, subscription, order, prover, relay, server."""

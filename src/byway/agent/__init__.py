@@ -1,0 +1,1 @@
+"""Beside the workloads: Envoy, interception, DNS, SDS, relay."""

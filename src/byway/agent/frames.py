@@ -1,0 +1,102 @@
+"""The control channel's frames: what an agent and its control plane tell each other over `byway.agent.v1.Agent/Watch`.
+
+One two-way stream, JSON in each message. The control plane publishes the name table and asks questions; the agent reports the state of
+its workloads and answers. Long answers come in parts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+METHOD: Final = "/byway.agent.v1.Agent/Watch"
+PART_BYTES: Final = 512 * 1024
+
+
+class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One process: `phase` is planned, starting, ready, backoff, draining or stopped."""
+
+    phase: str
+    pid: int = 0
+    n_restarts: int = 0
+    last_exit: str = ""
+
+
+class WorkloadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One workload instance as its agent sees it; `expires` is the certificate's end in ISO 8601, empty without one."""
+
+    instance: str
+    workload: str
+    namespace: str
+    identity: str
+    proxy_id: str
+    envoy: ProcessReport
+    application: ProcessReport | None = None
+    expires: str = ""
+    fault: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes and does work."""
+        return self.envoy.phase == "ready" and (self.application is None or self.application.phase == "ready")
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The agent's first frame."""
+
+    node: str
+    mesh: str
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """The state of all workloads of the agent, at every change."""
+
+    workloads: tuple[WorkloadReport, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """A part of the answer to a question; `fault` says why there is none."""
+
+    id: int
+    status: int = 0
+    body: bytes = b""
+    has_more: bool = False
+    fault: str = ""
+
+
+class Names(msgspec.Struct, frozen=True, tag="names"):
+    """The mesh's names and their virtual addresses, whole; the version is the digest of the table."""
+
+    version: str
+    names: dict[str, str]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """A question about a workload's Envoy: a `GET` on its admin interface."""
+
+    id: int
+    instance: str
+    path: str
+
+
+FromAgent = Hello | Report | Answer
+ToAgent = Names | Ask
+
+_from_agent: Final[msgspec.json.Decoder[FromAgent]] = msgspec.json.Decoder(FromAgent)
+_to_agent: Final[msgspec.json.Decoder[ToAgent]] = msgspec.json.Decoder(ToAgent)
+
+
+def encoded(frame: FromAgent | ToAgent) -> bytes:
+    """A frame as bytes."""
+    return msgspec.json.encode(frame)
+
+
+def from_agent(content: bytes) -> FromAgent:
+    """The frame of an agent that `content` spells; raises msgspec.DecodeError."""
+    return _from_agent.decode(content)
+
+
+def to_agent(content: bytes) -> ToAgent:
+    """The frame of a control plane that `content` spells; raises msgspec.DecodeError."""
+    return _to_agent.decode(content)

@@ -1,0 +1,98 @@
+"""The mesh's network on this host as a whole: built or adopted from a plan, and removed from what was noted while it was built.
+
+The note (`run/network.json`) is written before anything is made, so that also a half-built network can be removed without its plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from ipaddress import IPv4Network
+
+import msgspec
+
+from byway.agent.interception import commands, host, namespaces
+from byway.agent.interception.addresses import free_subnet, gateway_address
+from byway.agent.interception.names import bridge_name, link_name, namespace_name
+from byway.agent.interception.namespaces import Namespace
+from byway.agent.layout import Layout, private_directory, write_whole
+from byway.agent.plan import Plan
+
+
+class NetworkNote(msgspec.Struct, frozen=True):
+    """What a mesh has made, or was about to make, in the host's network."""
+
+    mesh: str
+    bridge: str
+    namespaces: tuple[str, ...]
+
+
+def planned_namespaces(plan: Plan) -> tuple[Namespace, ...]:
+    """The namespaces that `plan` asks for."""
+    bridge = plan.network.bridge or bridge_name(plan.mesh)
+    return tuple(
+        Namespace(
+            name=namespace_name(plan.mesh, workload.instance),
+            link=link_name(plan.mesh, workload.instance),
+            address=workload.address,
+            subnet=plan.network.subnet,
+            bridge=bridge,
+        )
+        for workload in plan.intercepted
+    )
+
+
+def unused_subnet() -> str | None:
+    """The first candidate subnet that this host has no use for."""
+    routes = [str(e.get("dst", "")) for e in commands.listing("route", "show", "table", "all")]
+    addresses = [
+        f"{a['local']}/{a['prefixlen']}"
+        for e in commands.listing("address", "show")
+        for a in e["addr_info"]
+        if a["family"] == "inet"
+    ]
+    return free_subnet([*routes, *addresses])
+
+
+def build(plan: Plan, layout: Layout) -> None:
+    """Brings the network about; what exists is adopted, and namespaces that the plan no longer holds are removed."""
+    wanted = planned_namespaces(plan)
+    if not wanted:
+        return
+    noted = note(layout)
+    bridge, names = wanted[0].bridge, tuple(n.name for n in wanted)
+    obsolete = tuple(n for n in (noted.namespaces if noted else ()) if n not in names)
+    write_note(NetworkNote(plan.mesh, bridge, names + obsolete), layout)
+    namespaces.remove(obsolete)
+    subnet = IPv4Network(plan.network.subnet)
+    host.build_bridge(bridge, gateway_address(plan.network.subnet), subnet.prefixlen)
+    host.let_traffic_leave(plan.mesh, bridge, plan.network.subnet)
+    links = frozenset(namespaces.links_of(plan.mesh))
+    for namespace in wanted:
+        namespaces.build(namespace, links)
+    write_note(NetworkNote(plan.mesh, bridge, names), layout)
+
+
+def remove(layout: Layout) -> None:
+    """Removes everything that was noted; what is gone already is no error."""
+    noted = note(layout)
+    if noted is None:
+        return
+    host.remove_links((*namespaces.links_of(noted.mesh), noted.bridge))
+    namespaces.remove(noted.namespaces)
+    host.take_back(noted.mesh)
+    with contextlib.suppress(FileNotFoundError):
+        layout.network.unlink()
+
+
+def note(layout: Layout) -> NetworkNote | None:
+    """What was noted, or None."""
+    try:
+        return msgspec.json.decode(layout.network.read_bytes(), type=NetworkNote)
+    except FileNotFoundError:
+        return None
+
+
+def write_note(value: NetworkNote, layout: Layout) -> None:
+    """Notes what is about to be made."""
+    private_directory(layout.run)
+    write_whole(layout.network, msgspec.json.encode(value))

@@ -1,0 +1,134 @@
+"""The launcher: a small program that becomes an application or an Envoy, after it has put on that process's surroundings.
+
+`python -I -S launch.py JSON` enters the network namespace, gives the process its own resolver files in a mount namespace, leaves a
+record of pid and start time, drops privileges and executes. It uses the standard library only, so that it starts in some 15 ms, and
+it does not depend on the agent: what it starts goes on when the agent dies.
+
+The record is also a lock (a POSIX record lock: kept across exec, not inherited by children): whoever holds it *is* the process. A
+second launcher with the same record ends with EXIT_ALREADY_RUNNING, so no restart of an agent, however timed, duplicates a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import sys
+
+EXIT_ALREADY_RUNNING = 75
+EXIT_NOT_STARTED = 127
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 0x1000
+_MS_REC = 0x4000
+_MS_SLAVE = 1 << 19
+_PR_SET_NO_NEW_PRIVS = 38
+_N_KEPT_DESCRIPTORS = 3
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Specification = dict[str, Any]
+
+
+def main() -> None:
+    """Becomes what the first argument describes; never returns."""
+    specification = json.loads(sys.argv[1])
+    os.closerange(_N_KEPT_DESCRIPTORS, 4096)
+    try:
+        if specification.get("record"):
+            os.setsid()
+            leave_record(specification["record"], specification.get("fingerprint", ""))
+        program = become(specification)
+    except OSError as error:
+        sys.stderr.write(f"byway: cannot start {specification['argv'][0]}: {error}\n")
+        sys.exit(EXIT_NOT_STARTED)
+    execute(program, specification)
+
+
+def leave_record(path: str, fingerprint: str) -> None:
+    """Takes the lock for the life of the process, and writes who it is.
+
+    The lock is a file of its own: the descriptor stays open in the process, which must not be able to write its record.
+    """
+    fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        sys.stderr.write(f"byway: {path} is held by a running process\n")
+        sys.exit(EXIT_ALREADY_RUNNING)
+    os.set_inheritable(fd, True)
+    write_record(path, fingerprint)
+
+
+def write_record(path: str, fingerprint: str) -> None:
+    """Writes which process this is, in one step."""
+    with open("/proc/self/stat") as stat:  # noqa: PTH123 - pathlib would double the start time
+        start = int(stat.read().rsplit(")", 1)[1].split()[19])
+    with open("/proc/sys/kernel/random/boot_id") as boot:  # noqa: PTH123
+        record = {"pid": os.getpid(), "start": start, "boot": boot.read().strip(), "fingerprint": fingerprint}
+    fresh = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.write(fresh, json.dumps(record).encode())
+    os.close(fresh)
+    os.rename(f"{path}.new", path)  # noqa: PTH104
+
+
+def become(specification: Specification) -> int:
+    """Puts the surroundings on, in the order in which privileges allow it; a descriptor of the program, or -1."""
+    argv0 = specification["argv"][0]
+    program = os.open(argv0, os.O_PATH | os.O_CLOEXEC) if "/" in argv0 else -1
+    os.chdir(specification.get("cwd") or "/")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if specification.get("netns"):
+        namespace = os.open(specification["netns"], os.O_RDONLY | os.O_CLOEXEC)
+        check(libc.setns(namespace, _CLONE_NEWNET), specification["netns"])
+    if specification.get("binds"):
+        bind(libc, specification["binds"])
+    uid, gid = specification.get("uid"), specification.get("gid")
+    if os.geteuid() == 0 and (uid is not None or gid is not None):
+        os.setgroups([] if gid is None else [gid])
+        if gid is not None:
+            os.setresgid(gid, gid, gid)
+        if uid is not None:
+            os.setresuid(uid, uid, uid)
+    if specification.get("no_new_privileges"):
+        check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    return program
+
+
+def bind(libc: ctypes.CDLL, binds: list[list[str]]) -> None:
+    """Lays files over others, seen by this process and its children only; a target that does not exist is left alone."""
+    check(libc.unshare(_CLONE_NEWNS), "unshare")
+    check(libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None), "/")
+    for source, target in binds:
+        if os.path.exists(target):  # noqa: PTH110
+            check(libc.mount(source.encode(), os.path.realpath(target).encode(), None, _MS_BIND, None), target)
+
+
+def execute(program: int, specification: Specification) -> None:
+    """Executes; by descriptor where the process's user may run the program but not walk the directories to it."""
+    argv, environment = specification["argv"], specification["env"]
+    try:
+        with contextlib.suppress(PermissionError):
+            os.execvpe(argv[0], argv, environment)
+        if program < 0:
+            raise PermissionError(13, "permission denied")
+        os.execve(program, argv, environment)
+    except OSError as error:
+        sys.stderr.write(f"byway: cannot run {argv[0]}: {error.strerror}\n")
+        sys.exit(EXIT_NOT_STARTED)
+
+
+def check(result: int, subject: str) -> None:
+    """Raises what the C library noted, where a call failed."""
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), subject)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The mesh as the discovery service sees it: names of xDS resources become queries, and a query is its own key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from typing import Literal
+
+from byway.ads.catalogue import Lookup, Proxy, Refusal
+from byway.derive.endpoints import workload
+from byway.derive.lowered import mesh_defaults
+from byway.engine import Database, Root
+from byway.identity.spiffe import workload_id
+from byway.model.labels import Labels
+from byway.model.names import TYPE_CLUSTER, TYPE_ENDPOINTS, TYPE_LISTENER, TYPE_ROUTE, TYPE_VIRTUAL_HOST
+from byway.model.workload import Interception
+from byway.xds import resources
+
+
+class MeshCatalogue:
+    """Answers lookups from the database and keeps subscribed what some proxy holds.
+
+    While a proposal is being proved the database holds what may yet be refused: `settled` then waits, so that no proxy
+    sees it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held: set[Root] = set()
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def admit(self, peer: str, node_id: str, metadata: Mapping[str, str]) -> Proxy | Refusal:
+        """The proxy that `node_id` names, if `peer` is the identity of the instance that it stands beside."""
+        parts = node_id.split("~")
+        if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
+            return Refusal(f"node id {node_id[:200]!r} is not `sidecar~<ip>~<instance>.<namespace>~<domain>`")
+        instance, _, namespace = parts[2].rpartition(".")
+        found = workload(self._database, namespace, instance)
+        if found is None:
+            return Refusal(f"the mesh has no workload {namespace}/{instance}")
+        trust_domain = mesh_defaults(self._database).trust_domain
+        expected = str(workload_id(trust_domain, namespace, found.service_account))
+        if peer != expected:
+            return Refusal(f"{peer} may not speak for {namespace}/{instance}, which is {expected}")
+        kind: Literal["sidecar", "router"] = "router" if found.interception is Interception.NONE else "sidecar"
+        return Proxy(instance=instance, namespace=namespace, identity=peer, kind=kind, epoch=metadata.get("EPOCH", ""))
+
+    def listeners(self, proxy: Proxy) -> tuple[str, ...]:
+        """The names of the proxy's listeners."""
+        return resources.outline(self._database, proxy.namespace, proxy.instance)[0]
+
+    def clusters(self, proxy: Proxy) -> tuple[str, ...]:
+        """The names of the clusters that the proxy always holds."""
+        return resources.outline(self._database, proxy.namespace, proxy.instance)[1]
+
+    def roots(self, proxy: Proxy) -> Hashable:
+        """The query whose change means that the proxy's listeners or standing clusters may differ."""
+        return self._hold(Root(resources.outline, (proxy.namespace, proxy.instance)))
+
+    def lookup(self, proxy: Proxy, type_url: str, name: str) -> Lookup:
+        """The resource of this name as `proxy` may see it."""
+        root = self._root(proxy, type_url, name)
+        if root is None:
+            return Lookup((type_url, name))
+        self._hold(root)
+        return Lookup(root, root.value(self._database))
+
+    async def settled(self) -> None:
+        """Waits while a proposal is being proved."""
+        await self._settled.wait()
+
+    def unsettle(self) -> None:
+        """Has every session wait: the database is about to hold a proposal."""
+        self._settled.clear()
+
+    def settle(self) -> None:
+        """Lets the sessions go on: the proposal is decided."""
+        self._settled.set()
+
+    def release(self, held: set[Hashable]) -> int:
+        """Forgets all that is not among `held`, and returns how many results were discarded."""
+        for root in [root for root in self._held if root not in held]:
+            self._held.discard(root)
+            self._database.unsubscribe(root.query, *root.args)
+        return self._database.sweep()
+
+    def _hold(self, root: Root) -> Root:
+        if root not in self._held:
+            self._held.add(root)
+            self._database.subscribe(root.query, *root.args)
+        return root
+
+    def _labels(self, proxy: Proxy) -> Labels:
+        found = workload(self._database, proxy.namespace, proxy.instance)
+        return found.labels if found else ()
+
+    def _root(self, proxy: Proxy, type_url: str, name: str) -> Root | None:
+        where = (proxy.namespace, proxy.instance, name)
+        if type_url == TYPE_LISTENER:
+            return Root(resources.listener_resource, where)
+        if type_url == TYPE_CLUSTER:
+            is_shared = name.startswith(("outbound|", "tcp|"))
+            if is_shared:
+                return Root(resources.cluster_resource, (proxy.namespace, name))
+            return Root(resources.instance_cluster_resource, where)
+        if type_url == TYPE_ENDPOINTS:
+            return Root(resources.endpoints_resource, (proxy.namespace, name))
+        if type_url == TYPE_VIRTUAL_HOST:
+            return Root(resources.virtual_host_for, (proxy.namespace, self._labels(proxy), name))
+        if type_url == TYPE_ROUTE:
+            return Root(resources.route_resource, where)
+        return None

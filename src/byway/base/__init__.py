@@ -1,0 +1,1 @@
+"""Leaf nouns without a mesh word: clock, duration, digest, diagnostics, errors."""

@@ -1,0 +1,24 @@
+"""`byway down`: stops local meshes and takes back what they made on this machine."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from byway.cli.options import State
+from byway.cli.state import known_states
+
+
+def command(*, state: State = None) -> int:
+    """Stop a local mesh and clean up whatever it left on this machine.
+
+    Without --state, all meshes of this user are stopped. Processes, namespaces, links, rules and sockets go; the
+    state directory with the CA, the resources and the logs stays.
+    """
+    states = [Path(state).expanduser()] if state else list(known_states())
+    if not states:
+        print("no mesh has run on this machine")
+    for folder in states:
+        import_module("byway.app.local").down(str(folder))
+        print(f"{folder.name}: down, nothing of it runs ({folder} keeps its state)")
+    return 0

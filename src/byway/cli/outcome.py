@@ -1,0 +1,78 @@
+"""The answer to a write (apply, delete, or a dry run), told line by line as kubectl does, then how far it has come."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from byway.admin.port import Change, RolloutReport
+from byway.cli.control_plane import understood
+from byway.cli.options import Format
+from byway.cli.output import show
+from byway.cli.wording import Finding, counted, finding_line, milliseconds
+
+_NETWORKING: Final = ("VirtualService", "DestinationRule", "Gateway", "WorkloadEntry", "ServiceEntry", "Sidecar")
+_SECURITY: Final = ("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication")
+API_GROUPS: Final = {
+    **dict.fromkeys(_NETWORKING, "networking.istio.io"),
+    **dict.fromkeys(_SECURITY, "security.istio.io"),
+    "MeshConfig": "byway.dev",
+}
+
+
+class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control plane says to a write."""
+
+    diagnostics: tuple[Finding, ...] = ()
+    changes: tuple[Change, ...] = ()
+    rollout: RolloutReport | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the write was refused."""
+        return any(finding.severity == "error" for finding in self.diagnostics)
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether every proxy that had to take the change took it."""
+        return self.rollout is None or (self.rollout.n_acked >= self.rollout.n_affected and not self.rollout.refusals)
+
+
+def told(content: Any, output: Format, *, dry_run: bool) -> int:
+    """Prints the answer (data on stdout, what is wrong on stderr) and answers the exit code."""
+    answer = understood(content, WriteAnswer)
+    for finding in answer.diagnostics:
+        print(finding_line(finding), file=sys.stderr)
+    show(content, output, lambda: "" if answer.has_errors else _lines(answer, dry_run=dry_run))
+    for refusal in answer.rollout.refusals if answer.rollout else ():
+        print(f"byway: Envoy of {refusal.instance}.{refusal.namespace} refuses it: {refusal.message}", file=sys.stderr)
+    return 1 if answer.has_errors or not answer.has_arrived else 0
+
+
+def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
+    suffix = " (dry run)" if dry_run else ""
+    lines = [f"{reference(change)} {change.action}{suffix}" for change in answer.changes]
+    if answer.rollout and not dry_run:
+        lines.append(rollout_line(answer.rollout))
+    return "\n".join(lines)
+
+
+def reference(change: Change) -> str:
+    """A resource as kubectl names it: `virtualservice.networking.istio.io/link-service`."""
+    group = API_GROUPS.get(change.kind)
+    return f"{change.kind.lower()}{f'.{group}' if group else ''}/{change.name}"
+
+
+def rollout_line(rollout: RolloutReport) -> str:
+    """How far a change has come: `20/20 proxies in 38 ms`."""
+    n_others = rollout.n_connected - rollout.n_affected
+    if rollout.n_connected == 0:
+        return "stored; no proxy is connected yet"
+    if rollout.n_affected == 0:
+        return f"stored; none of {counted(rollout.n_connected, 'proxy', 'proxies')} uses it"
+    line = f"{rollout.n_acked}/{rollout.n_affected} proxies in {milliseconds(rollout.seconds)}"
+    if n_late := rollout.n_affected - rollout.n_acked - len(rollout.refusals):
+        line += f"; {n_late} {'has' if n_late == 1 else 'have'} not answered (see: byway status)"
+    return f"{line} ({n_others} {'does' if n_others == 1 else 'do'} not use it)" if n_others > 0 else line

@@ -1,0 +1,66 @@
+"""`byway status`: every proxy on one line, the troubled ones said so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from byway.admin.port import ProxyStatus
+from byway.base.clock import SystemClock
+from byway.cli.control_plane import ControlPlane, understood
+from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.output import show, table
+from byway.cli.wording import counted, span
+
+HEADERS = ("PROXY", "WORKLOAD", "IDENTITY", "CERTIFICATE", "CONFIG", "ENVOY", "APPLICATION", "RESTARTS", "LAST ERROR")
+
+
+def command(*, namespace: Namespace = None, output: Output = "table", server: Server = DEFAULT_SERVER) -> int:
+    """Show every proxy: identity, certificate, configuration in sync or not, last error.
+
+    CONFIG is SYNCED where Envoy has acknowledged all that it was sent, else it names the types that are STALE
+    (sent, not yet acknowledged) or in ERROR (refused), or says DISCONNECTED. CERTIFICATE is how long it is still
+    valid.
+    """
+    content = ControlPlane(server).answer("/api/status")
+    proxies = [p for p in understood(content, list[ProxyStatus]) if namespace in {None, p.namespace}]
+    show(proxies, output, lambda: status_table(proxies, SystemClock().now()))
+    return 0
+
+
+def status_table(proxies: Sequence[ProxyStatus], now: datetime) -> str:
+    """The table and its summary."""
+    if not proxies:
+        return "no proxy has joined the mesh yet"
+    rows = [_row(proxy, now) for proxy in sorted(proxies, key=lambda p: (p.namespace, p.instance))]
+    n_synced = sum(_config(proxy) == "SYNCED" for proxy in proxies)
+    return f"{table(HEADERS, rows)}\n\n{n_synced}/{counted(len(proxies), 'proxy', 'proxies')} in sync"
+
+
+def _row(proxy: ProxyStatus, now: datetime) -> tuple[str, ...]:
+    return (
+        f"{proxy.instance}.{proxy.namespace}",
+        proxy.workload,
+        proxy.identity.removeprefix("spiffe://"),
+        remaining(proxy.certificate_not_after, now),
+        _config(proxy),
+        proxy.envoy_state or "-",
+        proxy.app_state or "-",
+        str(proxy.n_envoy_restarts + proxy.n_app_restarts),
+        proxy.last_error or "-",
+    )
+
+
+def _config(proxy: ProxyStatus) -> str:
+    if not proxy.connected:
+        return "DISCONNECTED"
+    troubled = [f"{state} {kind}" for kind, state in sorted(proxy.sync.items()) if state not in {"SYNCED", "NOT SENT"}]
+    return ", ".join(troubled) or ("SYNCED" if proxy.in_sync else "STALE")
+
+
+def remaining(not_after: str, now: datetime) -> str:
+    """How long a certificate is still valid, in words."""
+    if not not_after:
+        return "-"
+    seconds = (datetime.fromisoformat(not_after) - now).total_seconds()
+    return span(seconds) if seconds > 0 else f"EXPIRED {span(-seconds)} ago"

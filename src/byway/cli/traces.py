@@ -1,0 +1,87 @@
+"""`byway traces`: the latest requests, or one request as a tree of its hops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from byway.cli.control_plane import ControlPlane, segment, understood
+from byway.cli.launch import number_within
+from byway.cli.options import DEFAULT_SERVER, Output, Server
+from byway.cli.output import show, table
+from byway.cli.wording import counted, latency
+from byway.telemetry.traces import SpanNode, Trace, TraceSummary
+
+HEADERS = ("TRACE", "START", "DURATION", "SERVICE", "OPERATION", "STATUS", "SPANS", "ERRORS", "SERVICES")
+
+
+def command(
+    trace: str | None = None,
+    /,
+    *,
+    service: Annotated[str | None, Parameter(help="Only traces that this service took part in.")] = None,
+    limit: Annotated[int, Parameter(help="How many traces to list, the latest first.")] = 20,
+    output: Output = "table",
+    server: Server = DEFAULT_SERVER,
+) -> int:
+    """Show recent traces, or one trace as a tree.
+
+    Parameters
+    ----------
+    trace
+        The id of one trace, as the list shows it.
+    """
+    control_plane = ControlPlane(server)
+    if trace:
+        content = control_plane.answer(f"/api/traces/{segment(trace)}")
+        found = understood(content, Trace)
+        show(content, output, lambda: trace_tree(found))
+        return 0
+    n = int(number_within("--limit", limit, 1, 200))
+    content = control_plane.answer("/api/traces", service=service, limit=n)
+    summaries = understood(content, list[TraceSummary])
+    show(content, output, lambda: summary_table(summaries))
+    return 0
+
+
+def summary_table(summaries: Sequence[TraceSummary]) -> str:
+    """One trace a line."""
+    if not summaries:
+        return "no traces have been seen (send a request; tracing follows the mesh's sampling rate)"
+    rows = [
+        (
+            summary.trace_id,
+            datetime.fromtimestamp(summary.start_unix_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3],
+            latency(summary.duration_ms),
+            summary.service,
+            summary.operation,
+            str(summary.status_code or "-"),
+            str(summary.n_spans),
+            str(summary.n_errors),
+            str(len(summary.services)),
+        )
+        for summary in summaries
+    ]
+    return table(HEADERS, rows)
+
+
+def trace_tree(trace: Trace) -> str:
+    """Every hop on a line below the one that caused it, with its offset and duration."""
+    rows = [row for root in trace.roots for row in _rows(root, "", "")]
+    services = counted(len(trace.services), "service")
+    summary = f"trace {trace.trace_id}: {counted(trace.n_spans, 'span')}, {services}, {latency(trace.duration_ms)}"
+    return f"{summary}\n\n{table(('HOP', 'OPERATION', 'OFFSET', 'DURATION', 'STATUS'), rows)}"
+
+
+def _rows(node: SpanNode, lead: str, branch: str) -> Iterator[tuple[str, ...]]:
+    span = node.span
+    side = {"client": "→", "server": "●"}.get(span.kind, "·")
+    status = " ".join(filter(None, [str(span.status_code or "-"), span.response_flags.strip("-")]))
+    name = f"{lead}{branch}{side} {span.service}"
+    yield name, span.operation, f"+{latency(node.offset_ms)}", latency(span.duration_ms), status
+    below = lead + {"├─": "│ ", "└─": "  "}.get(branch, "")
+    for at, child in enumerate(node.children, 1):
+        yield from _rows(child, below, "└─" if at == len(node.children) else "├─")

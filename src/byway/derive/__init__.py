@@ -1,0 +1,1 @@
+"""The queries that derive what each sidecar needs."""

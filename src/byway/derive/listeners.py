@@ -1,0 +1,85 @@
+"""Listeners: the two sides of a sidecar, and the ports of a gateway."""
+
+from __future__ import annotations
+
+from byway.derive.authorization import access, access_at, mutual_tls
+from byway.derive.endpoints import workload, workload_port
+from byway.derive.gateways import gateway_ports
+from byway.derive.lowered import mesh_defaults
+from byway.derive.services import services_before, tcp_ports
+from byway.engine import Database, query
+from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
+from byway.model.service import Protocol, Service, ServicePort
+from byway.model.workload import Interception, Workload, WorkloadPort
+
+
+@query
+def inbound(db: Database, namespace: str, instance: str) -> Inbound | None:
+    """The server side of the sidecar beside this instance."""
+    found = workload(db, namespace, instance)
+    if found is None or found.interception is Interception.NONE:
+        return None
+    services = services_before(db, found)
+    everything = access(db, namespace, found.labels)
+    return Inbound(
+        workload=found,
+        ports=tuple(_inbound_port(db, found, port, services) for port in found.ports),
+        other_mutual_tls=mutual_tls(db, namespace, found.labels, 0),
+        other_access=access_at(everything, None, is_http=False),
+        mesh=mesh_defaults(db),
+    )
+
+
+@query
+def outbound(db: Database, namespace: str, instance: str) -> Outbound | None:
+    """The client side of the sidecar beside this instance."""
+    found = workload(db, namespace, instance)
+    if found is None or found.interception is Interception.NONE:
+        return None
+    return Outbound(workload=found, tcp_ports=tcp_ports(db), mesh=mesh_defaults(db))
+
+
+@query
+def gateway_listener(db: Database, namespace: str, instance: str, port: int) -> GatewayListener | None:
+    """One port of the gateway that this instance is."""
+    found = workload(db, namespace, instance)
+    if found is None or port not in gateway_ports(db, namespace, instance):
+        return None
+    return GatewayListener(workload=found, port=port, mesh=mesh_defaults(db))
+
+
+@query
+def listener_names(db: Database, namespace: str, instance: str) -> tuple[str, ...]:
+    """The names of all listeners of this instance's proxy; they carry the workload."""
+    found = workload(db, namespace, instance)
+    if found is None:
+        return ()
+    who = f"{namespace}/{instance}"
+    if found.interception is Interception.NONE:
+        return tuple(f"gateway/{who}/{port}" for port in gateway_ports(db, namespace, instance))
+    if found.interception is Interception.EXPLICIT:
+        return (f"outbound/{who}", *(f"inbound/{who}/{port.name}" for port in found.ports))
+    return (f"outbound/{who}", f"inbound/{who}")
+
+
+def _inbound_port(db: Database, found: Workload, port: WorkloadPort, services: tuple[Service, ...]) -> InboundPort:
+    # In explicit mode peers call a port of the proxy; operators always speak of the application's own.
+    number = port.application if found.interception is Interception.EXPLICIT else port.number
+    owner = _owner(found, port, services)
+    protocol = owner[1].protocol if owner else Protocol.TCP
+    return InboundPort(
+        name=port.name,
+        number=port.number,
+        application=port.application,
+        protocol=protocol,
+        mutual_tls=mutual_tls(db, found.namespace, found.labels, number),
+        access=access_at(access(db, found.namespace, found.labels), number, is_http=protocol.is_http),
+        service=owner[0].host if owner else "",
+        service_name=owner[0].name if owner else "",
+        namespace=found.namespace,
+    )
+
+
+def _owner(found: Workload, port: WorkloadPort, services: tuple[Service, ...]) -> tuple[Service, ServicePort] | None:
+    pairs = ((s, p) for s in services for p in s.ports if workload_port(p, found) == port.number)
+    return next(pairs, None)

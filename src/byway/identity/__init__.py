@@ -1,0 +1,1 @@
+"""Pure values of identity: SPIFFE id, trust domain, CSR, certificate, bundle, rotation."""

@@ -1,0 +1,1 @@
+"""Byway's own kinds, only where Istio has none."""

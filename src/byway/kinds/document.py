@@ -1,0 +1,42 @@
+"""Document: one YAML document as written, with the place of every field, so that whoever finds fault later can still
+say where.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from byway.base.diagnostics import Position
+from byway.kinds.path import nearest
+
+
+class Document(msgspec.Struct, frozen=True):
+    """`body` is JSON-able; `positions` maps paths (`spec.http[0].route`, the document itself is "") to (line,
+    column), counted from 1.
+
+    Nobody changes a body or its positions once the document is made.
+    """
+
+    body: dict[str, Any]
+    file: str = ""
+    positions: dict[str, tuple[int, int]] = {}
+
+    def position(self, path: str) -> Position:
+        """Where `path` stands, or the nearest thing above it that is known."""
+        line, column = self.positions.get(nearest(path, self.positions), (1, 1))
+        return Position(self.file, line, column)
+
+
+_decoder = msgspec.json.Decoder(Document)
+
+
+def document_json(document: Document) -> bytes:
+    """The document as JSON, positions and all: what a store keeps."""
+    return msgspec.json.encode(document)
+
+
+def document_from_json(content: bytes) -> Document:
+    """The document that `document_json` wrote; `msgspec.MsgspecError` where it did not."""
+    return _decoder.decode(content)

@@ -1,0 +1,1 @@
+"""Istio's kinds: networking and security, with the fields that Byway supports."""

@@ -1,0 +1,1 @@
+"""Pure functions from kinds to the model, with diagnostics."""

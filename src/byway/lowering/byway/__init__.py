@@ -1,0 +1,1 @@
+"""Byway's own kinds, lowered."""

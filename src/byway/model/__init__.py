@@ -1,0 +1,1 @@
+"""What the mesh means: frozen values that know no dialect."""

@@ -1,0 +1,49 @@
+"""Names and numbers that several rooms must agree on; each is Istio's where Istio has one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AGENT_CLUSTER: Final = "byway-agent"
+"""The static Envoy cluster that reaches the workload's agent over a Unix socket (ADS, SDS, metrics, traces)."""
+
+SDS_IDENTITY: Final = "default"
+SDS_BUNDLE: Final = "ROOTCA"
+
+PORT_OUTBOUND: Final = 15001
+PORT_INBOUND: Final = 15006
+PORT_XDS: Final = 15012
+PORT_ADMIN: Final = 15014
+PORT_AGENT_METRICS: Final = 15020
+PORT_READY: Final = 15021
+PORT_DNS: Final = 15053
+PORT_PROXY_METRICS: Final = 15090
+
+PROXY_UID: Final = 1337
+"""The user that Envoy runs as; interception leaves its traffic alone."""
+
+VIP_NETWORK: Final = "240.240.0.0/16"
+DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
+DEFAULT_ROOT_NAMESPACE: Final = "istio-system"
+DOMAIN_SUFFIX: Final = "cluster.local"
+
+LABEL_APP: Final = "app"
+LABEL_VERSION: Final = "version"
+LABEL_WORKLOAD: Final = "service.istio.io/workload-name"
+LABEL_TLS_MODE: Final = "security.istio.io/tlsMode"
+ANNOTATION_NODE: Final = "byway.dev/node"
+ANNOTATION_INTERCEPTION: Final = "byway.dev/interception"
+ANNOTATION_APP_PORTS: Final = "byway.dev/app-ports"
+ANNOTATION_OUTBOUND_PORT: Final = "byway.dev/outbound-port"
+
+TYPE_LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
+TYPE_ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+TYPE_VIRTUAL_HOST: Final = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+TYPE_CLUSTER: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+TYPE_ENDPOINTS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+TYPE_SECRET: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
+
+def service_host(name: str, namespace: str) -> str:
+    """The full name of a service: `<name>.<namespace>.svc.cluster.local`."""
+    return f"{name}.{namespace}.svc.{DOMAIN_SUFFIX}"

@@ -1,0 +1,73 @@
+"""Source: where the mesh's documents come from, whatever keeps them.
+
+The contract, which the conformance suite checks for every implementation: - a commit happens whole or not at all, and
+is durable when it returns; each one makes one new revision (a commit that changes nothing makes none); - `load` shows
+one revision whole; `watch(since)` gives every later one exactly once and in order, so load + watch misses nothing; -
+a watcher costs no memory while it is slow: it reads from a bounded history, and is told `RevisionGone` once it fell
+out of it; - a Service without an address gets one when it is first seen, and keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from byway.base.diagnostics import Diagnostic
+from byway.kinds.document import Document
+from byway.kinds.resource import ResourceId
+
+HISTORY: Final = 1000
+"""How many revisions a watcher may lag behind."""
+
+
+class Put(msgspec.Struct, frozen=True, tag=True):
+    """Create or replace the resource that the document describes; its namespace, if it has one, is written in it."""
+
+    document: Document
+
+
+class Remove(msgspec.Struct, frozen=True, tag=True):
+    """Remove a resource; one that is not there is none of the commit's business."""
+
+    id: ResourceId
+
+
+Change = Put | Remove
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All documents at one revision, in the order of their ids; `diagnostics` tell of what could not be read."""
+
+    revision: int
+    documents: tuple[Document, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one commit changed."""
+
+    revision: int
+    changes: tuple[Change, ...]
+
+
+class Source(Protocol):
+    """Documents that can be read, followed and (unless they are written elsewhere) changed."""
+
+    async def load(self) -> Snapshot:
+        """Everything, at the current revision."""
+
+    async def commit(self, changes: Sequence[Change], *, expected: int | None = None) -> int:
+        """Make the changes in one step, if the source is at `expected` (None: wherever it is); the revision afterwards.
+
+        Raises `RevisionConflict`, `CommitRefused`, `ReadOnlySource` or `StoreFault`, and has then changed nothing.
+        """
+
+    def watch(self, since: int) -> AsyncIterator[Batch]:
+        """Every commit after revision `since`, until the source is closed; raises `RevisionGone` if some are not
+        kept.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; watchers end."""

@@ -1,0 +1,235 @@
+"""The receiving end of Envoy's metrics service: what proxies stream becomes totals and recent traffic.
+
+The sender is known by its certificate, and its own side of every series (`source_*` when it reports as the source, else
+`destination_*`) is overwritten with what is known of it: a proxy can report wrongly only as itself. Names and numbers
+that no honest Envoy sends are dropped. Labels are decoded when a series first appears; later its bytes are looked up.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+from envoy.config.core.v3 import base_pb2
+from google.protobuf.message import DecodeError
+
+from byway.base.clock import Clock
+from byway.telemetry import wire
+from byway.telemetry.aggregation import Aggregate, Counter, Histogram, Labels, Source
+from byway.telemetry.flow import DURATION, OPENED, REQUESTS, UNKNOWN, Flow, Windows, is_failure
+from byway.telemetry.sender import Admission, PeerIdentity, Sender, SenderRefusedError, spiffe_peer
+
+SERVICE: Final = "envoy.service.metrics.v3.MetricsService"
+
+_COUNTERS: Final = {
+    f"istio.{name}": f"istio_{name}"
+    for name in (
+        "requests_total",
+        "request_messages_total",
+        "response_messages_total",
+        "tcp_sent_bytes_total",
+        "tcp_received_bytes_total",
+        "tcp_connections_opened_total",
+        "tcp_connections_closed_total",
+    )
+}
+_HISTOGRAMS: Final = {
+    f"istio.{name}": f"istio_{name}" for name in ("request_duration_milliseconds", "request_bytes", "response_bytes")
+}
+_LARGEST: Final = 2.0**63
+_BUCKETS_LIMIT: Final = 64
+_LABELS_LIMIT: Final = 40
+_VALUE_LIMIT: Final = 256
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
+_SIDE: Final = (
+    "workload",
+    "workload_namespace",
+    "principal",
+    "app",
+    "version",
+    "canonical_service",
+    "canonical_revision",
+)
+_ALWAYS: Final = (
+    "reporter",
+    *(f"source_{name}" for name in _SIDE),
+    *(f"destination_{name}" for name in _SIDE),
+    "destination_service",
+    "destination_service_name",
+    "destination_service_namespace",
+    "request_protocol",
+    "response_flags",
+    "connection_security_policy",
+)
+"""The labels that every series of Istio has; "unknown" where Envoy knows nothing."""
+
+
+class Ingest:
+    """Reads the metrics streams of all proxies."""
+
+    def __init__(
+        self,
+        aggregate: Aggregate,
+        windows: Windows,
+        clock: Clock,
+        admission: Admission,
+        *,
+        peer_identity: PeerIdentity = spiffe_peer,
+    ) -> None:
+        self._aggregate = aggregate
+        self._windows = windows
+        self._clock = clock
+        self._admission = admission
+        self._peer_identity = peer_identity
+        self.n_messages = 0
+        self.n_streams = 0
+        self.n_streams_refused = 0
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
+        """What to register on the gRPC server that takes the proxies' connections."""
+        method = grpc.stream_unary_rpc_method_handler(self.stream_metrics)
+        return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)
+
+    async def stream_metrics(self, messages: AsyncIterator[bytes], context: Any) -> bytes:
+        """One proxy's stream, for as long as it lasts."""
+        stream: Stream | None = None
+        self.n_streams += 1
+        try:
+            async for raw in messages:
+                message = wire.Metrics.FromString(raw)
+                if stream is None:
+                    stream = self.stream(self._peer_identity(context), message)
+                stream.take(message)
+                self.n_messages += 1
+        except SenderRefusedError as refused:
+            self.n_streams_refused += 1
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(refused))
+        except DecodeError:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a StreamMetricsMessage")
+        finally:
+            self.n_streams -= 1
+        return b""
+
+    def stream(self, peer: str, first: Any) -> Stream:
+        """The reader of a new stream, whose first message names the node."""
+        node = base_pb2.Node.FromString(first.identifier.node)
+        if not node.id:
+            raise SenderRefusedError("the first message of a metrics stream must name its node")
+        metadata = {
+            key: value.string_value
+            for key, value in node.metadata.fields.items()
+            if value.WhichOneof("kind") == "string_value"
+        }
+        sender = self._admission(peer, node.id, metadata)
+        source, number, is_known = self._aggregate.open(
+            f"{sender.instance}.{sender.namespace}", sender.epoch, self._clock.monotonic()
+        )
+        return Stream(self._aggregate, self._windows, self._clock, sender, source, number, is_first=not is_known)
+
+
+class Stream:
+    """One stream of one admitted proxy."""
+
+    def __init__(
+        self,
+        aggregate: Aggregate,
+        windows: Windows,
+        clock: Clock,
+        sender: Sender,
+        source: Source,
+        number: int,
+        *,
+        is_first: bool,
+    ) -> None:
+        self._aggregate = aggregate
+        self._windows = windows
+        self._clock = clock
+        self._sender = sender
+        self._source = source
+        self._number = number
+        self._flows: dict[Counter | Histogram, tuple[Flow, bool]] = {}
+        self._is_first = is_first
+
+    def take(self, message: Any) -> None:
+        """Counts everything in one message."""
+        now_s = self._clock.monotonic()
+        self._source.seen_s = now_s
+        for family in message.families:
+            kind = family.type
+            name = (_COUNTERS if kind == wire.COUNTER else _HISTOGRAMS).get(family.name)
+            if name is None:
+                continue
+            for metric in family.metrics:
+                if kind == wire.COUNTER:
+                    self._count(now_s, name, metric)
+                elif kind == wire.HISTOGRAM and metric.histogram.sample_count:
+                    self._distribute(now_s, name, metric)
+        self._is_first = False
+
+    def _count(self, now_s: float, name: str, metric: Any) -> None:
+        raw = _key(name, metric)
+        counter = self._source.known.get(raw)
+        if counter is None:
+            counter = self._aggregate.counter(self._source, name, self._labels(metric))
+            if counter is None:
+                return
+            self._source.known[raw] = counter
+        assert isinstance(counter, Counter)
+        counter.seen_s = now_s
+        value = metric.counter.value
+        if not 0 <= value < _LARGEST:
+            return
+        n = self._source.increment(counter, value, self._number)
+        if not n:
+            return
+        counter.total += n
+        if counter.name in (REQUESTS, OPENED):
+            flow, has_failed = self._flow(counter)
+            self._windows.requests(now_s, flow, n, has_failed=has_failed, is_recent=not self._is_first)
+
+    def _distribute(self, now_s: float, name: str, metric: Any) -> None:
+        raw = _key(name, metric)
+        buckets = metric.histogram.buckets
+        cumulative = [bucket.cumulative_count for bucket in buckets]
+        counts = [n - before for n, before in zip(cumulative, [0, *cumulative], strict=False)]
+        if len(counts) > _BUCKETS_LIMIT or min(counts, default=0) < 0 or not math.isfinite(metric.histogram.sample_sum):
+            return
+        histogram = self._source.known.get(raw)
+        if histogram is None or not isinstance(histogram, Histogram) or len(histogram.bounds) != len(counts):
+            bounds = tuple(bucket.upper_bound for bucket in buckets)
+            labels = self._labels(metric)
+            histogram = self._aggregate.histogram(self._source, name, labels, bounds)
+            if histogram is None:
+                return
+            self._source.known[raw] = histogram
+        histogram.seen_s = now_s
+        n = metric.histogram.sample_count
+        histogram.add(counts, n, metric.histogram.sample_sum)
+        if histogram.name == DURATION:
+            flow, _ = self._flow(histogram)
+            self._windows.durations(now_s, flow, histogram.bounds, counts, n)
+
+    def _flow(self, series: Counter | Histogram) -> tuple[Flow, bool]:
+        found = self._flows.get(series)
+        if found is None:
+            found = self._flows[series] = Flow.of(series.labels), is_failure(series.labels)
+        return found
+
+    def _labels(self, metric: Any) -> Labels:
+        values = dict.fromkeys(_ALWAYS, UNKNOWN)
+        for raw in metric.labels[:_LABELS_LIMIT]:
+            name, value = wire.label(raw)
+            if value and _NAME.fullmatch(name):
+                values[name] = value[:_VALUE_LIMIT]
+        side = "source" if values["reporter"] == "source" else "destination"
+        values[f"{side}_workload"] = self._sender.workload
+        values[f"{side}_workload_namespace"] = self._sender.namespace
+        values[f"{side}_principal"] = self._sender.identity
+        return tuple(values.items())
+
+
+def _key(name: str, metric: Any) -> bytes:
+    return name.encode() + b"".join(metric.labels)

@@ -1,0 +1,1 @@
+"""The host of all resources, its changes and its index."""

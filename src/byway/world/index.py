@@ -1,0 +1,97 @@
+"""Where each resource is found: the cells that lead from a host, an address or a label to the resources that name it.
+
+A query asks for one cell, never for all resources of a kind, so the work of a change follows what names the changed thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from byway.engine import Input
+from byway.kinds.istio.authorization_policy import AuthorizationPolicy
+from byway.kinds.istio.destination_rule import DestinationRule
+from byway.kinds.istio.gateway import Gateway
+from byway.kinds.istio.peer_authentication import PeerAuthentication
+from byway.kinds.istio.virtual_service import VirtualService
+from byway.kinds.istio.workload_entry import WorkloadEntry
+from byway.kinds.kubernetes.service import Service
+from byway.kinds.resource import Resource, ResourceId
+from byway.model.host import full_host
+from byway.model.labels import labels_of
+from byway.model.names import service_host
+
+Cell = tuple[str, ...]
+
+INDEX: Input[Cell, frozenset[ResourceId]] = Input("index", default=frozenset())
+
+
+def cells(resource: Resource) -> frozenset[Cell]:
+    """Every cell that leads to `resource`."""
+    by_kind = _CELLS.get(resource.id.kind)
+    return frozenset([("kind", resource.id.kind), *(by_kind(resource) if by_kind else ())])
+
+
+def first_pair(labels: dict[str, str]) -> Cell:
+    """The one label by which a selector is found; empty for a selector that selects all."""
+    return min(labels.items()) if labels else ()
+
+
+def _service(resource: Resource) -> Iterator[Cell]:
+    spec = resource.spec
+    assert isinstance(spec, Service)
+    yield ("service", service_host(resource.id.name, resource.id.namespace))
+    if spec.cluster_ip and spec.cluster_ip != "None":
+        yield ("vip", spec.cluster_ip)
+    if spec.selector:
+        yield ("service-selector", resource.id.namespace, *first_pair(spec.selector))
+
+
+def _workload_entry(resource: Resource) -> Iterator[Cell]:
+    spec = resource.spec
+    assert isinstance(spec, WorkloadEntry)
+    namespace = resource.id.namespace
+    for name, value in labels_of({**resource.labels, **spec.labels}):
+        yield ("workload-label", namespace, name, value)
+    yield ("workload-account", namespace, spec.service_account or "default")
+
+
+def _virtual_service(resource: Resource) -> Iterator[Cell]:
+    spec, namespace = resource.spec, resource.id.namespace
+    assert isinstance(spec, VirtualService)
+    gateways = spec.gateways or ("mesh",)
+    for gateway in gateways:
+        if gateway != "mesh":
+            yield ("gateway-routes", gateway if "/" in gateway else f"{namespace}/{gateway}")
+    if "mesh" in gateways:
+        for host in spec.hosts:
+            yield ("routes", full_host(host, namespace))
+    if any(match.source_labels for route in spec.http for match in route.match):
+        yield ("reads-source-labels",)
+
+
+def _destination_rule(resource: Resource) -> Iterator[Cell]:
+    assert isinstance(resource.spec, DestinationRule)
+    yield ("destination", full_host(resource.spec.host, resource.id.namespace))
+
+
+def _gateway(resource: Resource) -> Iterator[Cell]:
+    assert isinstance(resource.spec, Gateway)
+    yield ("gateway-selector", *first_pair(resource.spec.selector))
+
+
+def _selected(resource: Resource) -> Iterator[Cell]:
+    spec = resource.spec
+    assert isinstance(spec, PeerAuthentication | AuthorizationPolicy)
+    selector = spec.selector.match_labels if spec.selector else {}
+    yield ("policy", resource.id.kind, resource.id.namespace, *first_pair(selector))
+
+
+_CELLS: dict[str, Callable[[Resource], Iterator[Cell]]] = {
+    "Service": _service,
+    "WorkloadEntry": _workload_entry,
+    "VirtualService": _virtual_service,
+    "DestinationRule": _destination_rule,
+    "Gateway": _gateway,
+    "PeerAuthentication": _selected,
+    "AuthorizationPolicy": _selected,
+}

@@ -1,0 +1,1 @@
+"""The model as Envoy resources: the only place that builds Envoy messages."""

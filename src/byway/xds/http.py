@@ -1,0 +1,129 @@
+"""HTTP connection managers: one for what a workload calls, one for what calls it, one for a gateway.
+
+Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto
+"""
+
+from __future__ import annotations
+
+from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
+from envoy.config.route.v3.route_components_pb2 import RetryPolicy, RouteAction, RouteMatch
+from envoy.config.route.v3.route_components_pb2 import Route as RouteMessage
+from envoy.config.route.v3.route_components_pb2 import VirtualHost as VirtualHostMessage
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
+from envoy.extensions.filters.http.on_demand.v3.on_demand_pb2 import OnDemand
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+    HttpFilter,
+    Rds,
+)
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from byway.model.listener import InboundPort
+from byway.model.mesh import MeshDefaults
+from byway.xds.authorization import rule_sets
+from byway.xds.clusters import ADS
+from byway.xds.message import packed, seconds
+from byway.xds.routes import FAULT_FILTER, on_demand_configuration
+from byway.xds.telemetry import Peer, Reporter, http_access_logs, source_filter, tracing
+
+_Manager = HttpConnectionManager
+_ROUTER = "envoy.filters.http.router"
+
+
+def outbound_manager(peer: Peer, mesh: MeshDefaults) -> HttpConnectionManager:
+    """What the workload calls: virtual hosts on demand, faults, retries.
+
+    `on_demand` stands first: the filters after it then see the route that the request really gets.
+    """
+    manager = _manager("outbound", Reporter(reporter="source", peer=peer, access_log_path=mesh.access_log), mesh)
+    manager.route_config.CopyFrom(on_demand_configuration("out", peer))
+    manager.http_filters.extend(
+        (_filter("envoy.filters.http.on_demand", OnDemand()), _filter(FAULT_FILTER, HTTPFault()), _router())
+    )
+    return manager
+
+
+def gateway_manager(port: int, peer: Peer, mesh: MeshDefaults) -> HttpConnectionManager:
+    """What strangers call through a gateway; their forwarding headers are not believed."""
+    manager = _manager(f"gateway_{port}", Reporter(reporter="source", peer=peer, access_log_path=mesh.access_log), mesh)
+    manager.use_remote_address.CopyFrom(BoolValue(value=True))
+    manager.normalize_path.CopyFrom(BoolValue(value=True))
+    manager.rds.CopyFrom(Rds(config_source=ADS, route_config_name=f"gateway/{port}"))
+    manager.http_filters.extend((_filter(FAULT_FILTER, HTTPFault()), _router()))
+    return manager
+
+
+def inbound_manager(
+    port: InboundPort, cluster: str, peer: Peer, mesh: MeshDefaults, *, is_mutual: bool
+) -> HttpConnectionManager:
+    """What calls the workload: access rules on the caller's certificate, then the application.
+
+    No filter after the access rules changes what they judged: not the path, the host or the route.
+    """
+    reporter = Reporter(
+        reporter="destination",
+        peer=peer,
+        security="mutual_tls" if is_mutual else "none",
+        access_log_path=mesh.access_log,
+    )
+    manager = _manager(f"inbound_{port.number}", reporter, mesh)
+    manager.normalize_path.CopyFrom(BoolValue(value=True))
+    if port.access.reads_paths:
+        # Rules on paths must see the path that the application will see: what could be read in two ways is refused.
+        manager.merge_slashes = True
+        manager.path_with_escaped_slashes_action = _Manager.PathWithEscapedSlashesAction.REJECT_REQUEST
+    manager.forward_client_cert_details = _Manager.ForwardClientCertDetails.SANITIZE_SET
+    manager.set_current_client_cert_details.CopyFrom(_Manager.SetCurrentClientCertDetails(uri=True))
+    manager.route_config.CopyFrom(_to_application(port, cluster))
+    manager.http_filters.append(source_filter(is_trusted=is_mutual))
+    manager.http_filters.extend(
+        _filter("envoy.filters.http.rbac", RBAC(rules=rules)) for rules in rule_sets(port.access)
+    )
+    manager.http_filters.append(_router())
+    return manager
+
+
+def _to_application(port: InboundPort, cluster: str) -> RouteConfiguration:
+    # An application may close an idle connection just as a request is sent on it; nothing was processed, so once more.
+    retry = RetryPolicy(retry_on="reset-before-request", num_retries=UInt32Value(value=1))
+    route = RouteMessage(
+        name="application",
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(cluster=cluster, timeout=seconds(0), retry_policy=retry),
+    )
+    return RouteConfiguration(
+        name=f"inbound|{port.number}",
+        virtual_hosts=[VirtualHostMessage(name="application", domains=["*"], routes=[route])],
+        validate_clusters=BoolValue(value=False),
+    )
+
+
+def _manager(prefix: str, reporter: Reporter, mesh: MeshDefaults) -> HttpConnectionManager:
+    manager = HttpConnectionManager(
+        stat_prefix=prefix,
+        codec_type=_Manager.CodecType.AUTO,
+        access_log=http_access_logs(reporter),
+        http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
+        http2_protocol_options=Http2ProtocolOptions(allow_connect=True),
+        # The mesh is transparent: it neither names itself as the server nor ends streams that are merely quiet.
+        server_header_transformation=_Manager.ServerHeaderTransformation.PASS_THROUGH,
+        stream_idle_timeout=seconds(0),
+        upgrade_configs=[_Manager.UpgradeConfig(upgrade_type="websocket")],
+        preserve_external_request_id=True,
+        strip_trailing_host_dot=True,
+    )
+    if mesh.is_tracing:
+        manager.tracing.CopyFrom(tracing(reporter.peer, mesh.sampling))
+    return manager
+
+
+def _filter(name: str, config: Message) -> HttpFilter:
+    return HttpFilter(name=name, typed_config=packed(config))
+
+
+def _router() -> HttpFilter:
+    return _filter(_ROUTER, Router(suppress_envoy_headers=True))

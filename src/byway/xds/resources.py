@@ -1,0 +1,122 @@
+"""Every resource as a query: what is asked for by name, derived and serialized once for all proxies with the same view."""
+
+from __future__ import annotations
+
+from byway.derive import clusters as derived_clusters
+from byway.derive import endpoints as derived_endpoints
+from byway.derive import listeners as derived_listeners
+from byway.derive.clusters import ClusterName
+from byway.derive.endpoints import workload
+from byway.derive.gateways import gateway_hosts, gateway_ports
+from byway.derive.lowered import mesh_defaults
+from byway.derive.routes import PLACEHOLDER, view, virtual_host
+from byway.derive.services import service_at
+from byway.engine import Database, query
+from byway.model.labels import Labels
+from byway.model.listener import View
+from byway.model.route import VirtualHost
+from byway.xds import clusters, endpoints, listeners, routes
+from byway.xds.listeners import BLACK_HOLE, INBOUND_PASS_THROUGH, PASS_THROUGH, inbound_cluster_name
+from byway.xds.message import resource
+from byway.xds.resource import Resource
+
+
+@query
+def listener_resource(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    """A listener of this instance's proxy, by its name."""
+    side, _, _ = name.partition("/")
+    if side == "outbound":
+        out = derived_listeners.outbound(db, namespace, instance)
+        return resource(name, listeners.outbound_listener(name, out)) if out else None
+    if side == "inbound":
+        inward = derived_listeners.inbound(db, namespace, instance)
+        found = listeners.inbound_listeners(f"inbound/{namespace}/{instance}", inward) if inward else ()
+        return next((resource(name, listener) for listener in found if listener.name == name), None)
+    port = name.rpartition("/")[2]
+    opened = derived_listeners.gateway_listener(db, namespace, instance, int(port)) if port.isdigit() else None
+    return resource(name, listeners.gateway_listener(name, opened)) if opened else None
+
+
+@query
+def standing_clusters(db: Database, namespace: str, instance: str) -> tuple[str, ...]:
+    """The clusters that this instance's proxy always holds: none of them is another service."""
+    inward = derived_listeners.inbound(db, namespace, instance)
+    if inward is None:
+        return (BLACK_HOLE,)
+    own = (inbound_cluster_name(port) for port in inward.ports)
+    return (BLACK_HOLE, PASS_THROUGH, INBOUND_PASS_THROUGH, *own)
+
+
+@query
+def instance_cluster_resource(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    """A cluster that only this instance's proxy has: its own application, or a way out."""
+    if name == BLACK_HOLE:
+        return resource(name, clusters.refusing_cluster(name))
+    if name in (PASS_THROUGH, INBOUND_PASS_THROUGH):
+        return resource(name, clusters.original_destination_cluster(name))
+    inward = derived_listeners.inbound(db, namespace, instance)
+    found = (port for port in (inward.ports if inward else ()) if inbound_cluster_name(port) == name)
+    return next((resource(name, clusters.inbound_cluster(name, port)) for port in found), None)
+
+
+@query
+def cluster_resource(db: Database, namespace: str, name: str) -> Resource | None:
+    """A cluster as clients in `namespace` hold it; asked for by address, an unknown one refuses every connection."""
+    found = derived_clusters.cluster(db, namespace, name)
+    if found is not None:
+        return resource(name, clusters.outbound_cluster(found))
+    return resource(name, clusters.refusing_cluster(name)) if name.startswith("tcp|") else None
+
+
+@query
+def endpoints_resource(db: Database, namespace: str, name: str) -> Resource | None:
+    """The endpoints of a cluster, which has the same name."""
+    parts = ClusterName.parse(name)
+    if parts is None:
+        vip, _, port = name.removeprefix("tcp|").rpartition(":")
+        called = service_at(db, vip) if name.startswith("tcp|") else None
+        if called is None or not port.isdigit() or called.port(int(port)) is None:
+            return None
+        parts = ClusterName(int(port), "", called.host)
+    if derived_clusters.cluster(db, namespace, name) is None:
+        return None
+    chosen = derived_clusters.subset(db, namespace, parts.host, parts.subset) if parts.subset else None
+    if parts.subset and chosen is None:
+        return resource(name, endpoints.load_assignment(name, ()))
+    found = derived_endpoints.endpoints(db, parts.host, parts.port, chosen.labels if chosen else ())
+    return resource(name, endpoints.load_assignment(name, found))
+
+
+@query
+def virtual_host_resource(db: Database, client: View, name: str) -> Resource | None:
+    """The virtual host that a client with this view asks for as `out/<Host header>`."""
+    authority = name.removeprefix("out/")
+    if authority == PLACEHOLDER:
+        return resource(name, routes.virtual_host(VirtualHost(name, ("placeholder.invalid",), ())))
+    found = virtual_host(db, client, authority)
+    return resource(found.name, routes.virtual_host(found), routes.required_clusters(found)) if found else None
+
+
+@query
+def route_resource(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    """All routes behind one port of a gateway, named `gateway/<port>`."""
+    found = workload(db, namespace, instance)
+    port = name.removeprefix("gateway/")
+    if found is None or not port.isdigit() or int(port) not in gateway_ports(db, namespace, instance):
+        return None
+    hosts = gateway_hosts(db, namespace, instance, int(port))
+    peer = endpoints.peer_of(found, mesh_defaults(db).trust_domain)
+    return resource(name, routes.route_configuration(name, hosts, peer), routes.required_clusters(*hosts))
+
+
+@query
+def virtual_host_for(db: Database, namespace: str, labels: Labels, name: str) -> Resource | None:
+    """The virtual host for a client with these labels: a thin step, so that a change of its view is noticed."""
+    return virtual_host_resource(db, view(db, namespace, labels), name)
+
+
+@query
+def outline(db: Database, namespace: str, instance: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the listeners and of the standing clusters of this instance's proxy."""
+    listeners_held = derived_listeners.listener_names(db, namespace, instance)
+    return listeners_held, standing_clusters(db, namespace, instance) if listeners_held else ()

@@ -1,0 +1,361 @@
+"""What a proxy reports, as Envoy configuration: metrics, access log, traces.
+
+Envoy's stats access logger counts every request under Istio's names and labels. The side that reports (`Reporter`) is
+written into the labels as literals; the other side is read per request: a client learns its server from the metadata of
+endpoint and cluster (`endpoint_metadata`, `cluster_metadata`), a server learns its client from the certificate and from
+one small header that the client's sidecar writes (`source_header`) and the server's takes off (`source_filter`).
+No label is ever taken from what a caller may choose freely (host, path), so the mesh's own size bounds the series.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Final, Literal
+
+import msgspec
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, grpc_service_pb2, substitution_format_string_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2
+from envoy.data.accesslog.v3 import accesslog_pb2 as log_entry_pb2
+from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.access_loggers.stats.v3 import stats_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
+from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.type.matcher.v3 import string_pb2
+from envoy.type.tracing.v3 import custom_tag_pb2
+from google.protobuf import any_pb2, struct_pb2
+from google.protobuf.message import Message
+
+from byway.model import names
+
+METADATA_NAMESPACE: Final = "istio"
+"""Where endpoints and clusters carry what the labels need."""
+
+SOURCE_HEADER: Final = "x-byway-source"
+"""How a client's sidecar names its workload to the server's sidecar."""
+
+_PEER_NAMESPACE: Final = "byway.peer"
+_PEER_KEY: Final = "source"
+_SERIES_LIMIT: Final = 4000
+"""How many counters (and histograms) one listener may grow before Envoy itself stops adding series."""
+
+_ISTIO_TEXT: Final = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
+    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+)
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a request, as Istio's labels name it; `principal` is its SPIFFE id."""
+
+    workload: str
+    namespace: str
+    app: str = ""
+    version: str = ""
+    canonical_service: str = ""
+    canonical_revision: str = ""
+    principal: str = ""
+
+
+class Reporter(msgspec.Struct, frozen=True, kw_only=True):
+    """The proxy that reports: which side of the request it is, who it is, and how the connection is secured.
+
+    `security` is `mutual_tls` or `none` on an inbound filter chain and `unknown` at the source, as Istio has it.
+    """
+
+    reporter: Literal["source", "destination"]
+    peer: Peer
+    security: Literal["mutual_tls", "none", "unknown"] = "unknown"
+    access_log_path: str = ""
+
+
+def http_access_logs(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
+    """The access loggers of an HTTP connection manager: Istio's metrics, and the text log where a path is set."""
+    return [
+        _stats_log(_http_stats(reporter, "http"), _content_type_filter(is_grpc=False)),
+        _stats_log(_http_stats(reporter, "grpc"), _content_type_filter(is_grpc=True)),
+        *_text_logs(reporter),
+    ]
+
+
+def tcp_access_logs(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
+    """The access loggers of a tcp_proxy: Istio's TCP metrics, and the text log where a path is set.
+
+    They need `tcp_access_log_options` on the same tcp_proxy, or opened connections are counted only when they end.
+    """
+    return [
+        _stats_log(_tcp_opened(reporter), _or(_types("TcpUpstreamConnected"), _never_connected())),
+        _stats_log(_tcp_closed(reporter), _types("TcpConnectionEnd")),
+        *_text_logs(reporter, _types("TcpConnectionEnd")),
+    ]
+
+
+def tcp_access_log_options() -> tcp_proxy_pb2.TcpProxy.TcpAccessLogOptions:
+    """Has the tcp_proxy log a connection when its upstream is connected, too."""
+    return tcp_proxy_pb2.TcpProxy.TcpAccessLogOptions(flush_access_log_on_connected=True)
+
+
+def endpoint_metadata(peer: Peer) -> base_pb2.Metadata:
+    """What an endpoint carries about its workload, for the labels `destination_*` at the source."""
+    return _metadata(_peer_fields(peer))
+
+
+def cluster_metadata(host: str, name: str, namespace: str) -> base_pb2.Metadata:
+    """What a cluster carries about its service: outbound the one called, inbound the one that the workload serves."""
+    return _metadata({"service_host": host, "service_name": name, "service_namespace": namespace})
+
+
+def source_header(peer: Peer) -> base_pb2.HeaderValueOption:
+    """Names this workload to the server's sidecar; belongs in `request_headers_to_add` of the outbound routes."""
+    value = struct_pb2.Value(struct_value=_struct(_peer_fields(peer)))
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(
+            key=SOURCE_HEADER, value=base64.b64encode(value.SerializeToString(deterministic=True)).decode()
+        ),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+
+
+def source_filter(*, is_trusted: bool) -> hcm_pb2.HttpFilter:
+    """Takes the client's header off an inbound request; it is believed only where the peer showed a mesh certificate.
+
+    It stands first in the chain, so that neither the other filters nor the application see the header.
+    """
+    if not is_trusted:
+        mutation = header_mutation_pb2.HeaderMutation()
+        mutation.mutations.request_mutations.add(remove=SOURCE_HEADER)
+        return hcm_pb2.HttpFilter(name="envoy.filters.http.header_mutation", typed_config=_packed(mutation))
+    rule = header_to_metadata_pb2.Config.Rule(
+        header=SOURCE_HEADER,
+        on_header_present=header_to_metadata_pb2.Config.KeyValuePair(
+            metadata_namespace=_PEER_NAMESPACE,
+            key=_PEER_KEY,
+            type=header_to_metadata_pb2.Config.PROTOBUF_VALUE,
+            encode=header_to_metadata_pb2.Config.BASE64,
+        ),
+        remove=True,
+    )
+    config = header_to_metadata_pb2.Config(request_rules=[rule])
+    return hcm_pb2.HttpFilter(name="envoy.filters.http.header_to_metadata", typed_config=_packed(config))
+
+
+def tracing(peer: Peer, sampling_percent: float) -> hcm_pb2.HttpConnectionManager.Tracing:
+    """Traces of an HTTP connection manager, sent over OTLP to the agent.
+
+    One span for each proxy that a request passes: the client's sidecar writes itself into `traceparent`, so the span of
+    the server becomes its child, and the application that passes `traceparent` on makes its calls children of that.
+    """
+    exporter = grpc_service_pb2.GrpcService(
+        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=names.AGENT_CLUSTER),
+    )
+    exporter.timeout.FromMilliseconds(2000)
+    config = opentelemetry_pb2.OpenTelemetryConfig(
+        grpc_service=exporter, service_name=f"{peer.app or peer.workload}.{peer.namespace}"
+    )
+    message = hcm_pb2.HttpConnectionManager.Tracing(
+        provider=http_tracer_pb2.Tracing.Http(name="envoy.tracers.opentelemetry", typed_config=_packed(config)),
+        custom_tags=[
+            _literal_tag("istio.canonical_service", peer.canonical_service or peer.app or peer.workload),
+            _literal_tag("istio.canonical_revision", peer.canonical_revision or peer.version or "latest"),
+            _literal_tag("istio.namespace", peer.namespace),
+        ],
+    )
+    message.client_sampling.value = 100
+    message.random_sampling.value = min(max(sampling_percent, 0.0), 100.0)
+    message.overall_sampling.value = 100
+    return message
+
+
+def _http_stats(reporter: Reporter, protocol: str) -> stats_pb2.Config:
+    tags = [
+        *_peer_tags(reporter),
+        _tag("request_protocol", protocol),
+        _tag("response_code", "%RESPONSE_CODE%"),
+        _tag("response_flags", "%RESPONSE_FLAGS%"),
+        _tag("connection_security_policy", reporter.security),
+        *([_tag("grpc_response_status", "%GRPC_STATUS_NUMBER%")] if protocol == "grpc" else []),
+    ]
+    config = _scope()
+    counter = config.counters.add(stat=stats_pb2.Config.Stat(name="requests_total", tags=tags))
+    counter.value_fixed.value = 1
+    for name, unit, value in (
+        ("request_duration_milliseconds", stats_pb2.Config.Histogram.Milliseconds, "%DURATION%"),
+        ("request_bytes", stats_pb2.Config.Histogram.Bytes, "%BYTES_RECEIVED%"),
+        ("response_bytes", stats_pb2.Config.Histogram.Bytes, "%BYTES_SENT%"),
+    ):
+        stat = stats_pb2.Config.Stat(name=name, tags=tags)
+        config.histograms.add(stat=stat, unit=unit, value_format=value)
+    return config
+
+
+def _tcp_opened(reporter: Reporter) -> stats_pb2.Config:
+    config = _scope()
+    stat = stats_pb2.Config.Stat(name="tcp_connections_opened_total", tags=_tcp_tags(reporter))
+    config.counters.add(stat=stat).value_fixed.value = 1
+    return config
+
+
+def _tcp_closed(reporter: Reporter) -> stats_pb2.Config:
+    tags = _tcp_tags(reporter)
+    config = _scope()
+    closed = config.counters.add(stat=stats_pb2.Config.Stat(name="tcp_connections_closed_total", tags=tags))
+    closed.value_fixed.value = 1
+    for name, value in (("tcp_sent_bytes_total", "%BYTES_SENT%"), ("tcp_received_bytes_total", "%BYTES_RECEIVED%")):
+        config.counters.add(stat=stats_pb2.Config.Stat(name=name, tags=tags), value_format=value)
+    return config
+
+
+def _tcp_tags(reporter: Reporter) -> list[stats_pb2.Config.Tag]:
+    return [
+        *_peer_tags(reporter),
+        _tag("request_protocol", "tcp"),
+        _tag("response_flags", "%RESPONSE_FLAGS%"),
+        _tag("connection_security_policy", reporter.security),
+    ]
+
+
+def _peer_tags(reporter: Reporter) -> list[stats_pb2.Config.Tag]:
+    literal = {key: value.replace("%", "%%") for key, value in _peer_fields(reporter.peer).items()}
+    is_source = reporter.reporter == "source"
+    source = literal if is_source else {key: _from_header(key) for key in literal}
+    destination = {key: _from_endpoint(key) for key in literal} if is_source else literal
+    principals = {
+        "source_principal": reporter.peer.principal if is_source else "%DOWNSTREAM_PEER_URI_SAN%",
+        "destination_principal": "%UPSTREAM_PEER_URI_SAN%" if is_source else reporter.peer.principal,
+    }
+    tags: dict[str, str] = {"reporter": reporter.reporter}
+    for side, fields in (("source", source), ("destination", destination)):
+        tags |= {_label(side, key): value for key, value in fields.items()}
+    tags |= principals
+    for label, key in (
+        ("destination_service", "service_host"),
+        ("destination_service_name", "service_name"),
+        ("destination_service_namespace", "service_namespace"),
+    ):
+        tags[label] = f"%CLUSTER_METADATA({METADATA_NAMESPACE}:{key})%"
+    # Envoy refuses an empty format; a label that is missing is what the control plane shows as "unknown".
+    return [_tag(name, value) for name, value in tags.items() if value]
+
+
+def _label(side: str, field: str) -> str:
+    return f"{side}_workload_namespace" if field == "namespace" else f"{side}_{field}"
+
+
+def _peer_fields(peer: Peer) -> dict[str, str]:
+    return {
+        "workload": peer.workload,
+        "namespace": peer.namespace,
+        "app": peer.app,
+        "version": peer.version,
+        "canonical_service": peer.canonical_service or peer.app or peer.workload,
+        "canonical_revision": peer.canonical_revision or peer.version or "latest",
+    }
+
+
+def _from_header(field: str) -> str:
+    return f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY}:{field})%"
+
+
+def _from_endpoint(field: str) -> str:
+    return f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{field})%"
+
+
+def _tag(name: str, value_format: str) -> stats_pb2.Config.Tag:
+    return stats_pb2.Config.Tag(name=name, value_format=value_format)
+
+
+def _scope() -> stats_pb2.Config:
+    """An empty logger in the scope `istio`.
+
+    Envoy 1.40 deprecates `stat_prefix` for `stats_scope` (field 6, envoy.type.v3.Scope), which the published protobufs
+    do not have yet: it is written as the bytes that they will produce.
+    """
+    limit = _length_delimited(1, _varint(1, _SERIES_LIMIT))
+    histogram_limit = _length_delimited(3, _varint(1, _SERIES_LIMIT))
+    scope = limit + histogram_limit + _length_delimited(5, b"istio")
+    config = stats_pb2.Config()
+    config.MergeFromString(_length_delimited(6, scope))
+    return config
+
+
+def _length_delimited(field: int, content: bytes) -> bytes:
+    assert len(content) < 128, "the length is one byte"
+    return bytes([field << 3 | 2, len(content)]) + content
+
+
+def _varint(field: int, value: int) -> bytes:
+    encoded = bytearray([field << 3])
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _stats_log(config: stats_pb2.Config, condition: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLog:
+    return accesslog_pb2.AccessLog(name="envoy.access_loggers.stats", filter=condition, typed_config=_packed(config))
+
+
+def _text_logs(
+    reporter: Reporter, condition: accesslog_pb2.AccessLogFilter | None = None
+) -> list[accesslog_pb2.AccessLog]:
+    if not reporter.access_log_path:
+        return []
+    text = substitution_format_string_pb2.SubstitutionFormatString(
+        text_format_source=base_pb2.DataSource(inline_string=_ISTIO_TEXT)
+    )
+    config = file_pb2.FileAccessLog(path=reporter.access_log_path, log_format=text)
+    return [accesslog_pb2.AccessLog(name="envoy.access_loggers.file", filter=condition, typed_config=_packed(config))]
+
+
+def _content_type_filter(*, is_grpc: bool) -> accesslog_pb2.AccessLogFilter:
+    header = route_components_pb2.HeaderMatcher(
+        name="content-type",
+        string_match=string_pb2.StringMatcher(prefix="application/grpc"),
+        invert_match=not is_grpc,
+        treat_missing_header_as_empty=True,
+    )
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=header))
+
+
+def _types(*types: str) -> accesslog_pb2.AccessLogFilter:
+    values = [log_entry_pb2.AccessLogType.Value(name) for name in types]
+    return accesslog_pb2.AccessLogFilter(log_type_filter=accesslog_pb2.LogTypeFilter(types=values))
+
+
+def _never_connected() -> accesslog_pb2.AccessLogFilter:
+    """The end of a connection that found no upstream: it was opened all the same."""
+    flags = accesslog_pb2.ResponseFlagFilter(flags=["UH", "UF", "UO", "NR", "NC"])
+    both = accesslog_pb2.AndFilter(
+        filters=[_types("TcpConnectionEnd"), accesslog_pb2.AccessLogFilter(response_flag_filter=flags)]
+    )
+    return accesslog_pb2.AccessLogFilter(and_filter=both)
+
+
+def _or(*filters: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(or_filter=accesslog_pb2.OrFilter(filters=filters))
+
+
+def _literal_tag(name: str, value: str) -> custom_tag_pb2.CustomTag:
+    return custom_tag_pb2.CustomTag(tag=name, literal=custom_tag_pb2.CustomTag.Literal(value=value or "unknown"))
+
+
+def _metadata(fields: dict[str, str]) -> base_pb2.Metadata:
+    return base_pb2.Metadata(filter_metadata={METADATA_NAMESPACE: _struct(fields)})
+
+
+def _struct(fields: dict[str, str]) -> struct_pb2.Struct:
+    return struct_pb2.Struct(
+        fields={key: struct_pb2.Value(string_value=value) for key, value in fields.items() if value}
+    )
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message, deterministic=True)
+    return packed

@@ -1,0 +1,113 @@
+"""One door to every kind of source, so that one suite can knock on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from byway.kinds import Document, ResourceId, resource_id
+from byway.sources.files import FileSource
+from byway.sources.memory import MemorySource
+from byway.sources.source import Batch, Change, Put, Source
+from byway.sources.store import StoreSource
+
+KINDS = ("memory", "store", "files")
+
+
+class Written:
+    """Documents as an operator writes them, and what the tests read off them."""
+
+    @staticmethod
+    def service(name: str, cluster_ip: str = "", port: int = 80) -> Document:
+        spec: dict[str, object] = {"ports": [{"port": port}]}
+        if cluster_ip:
+            spec["clusterIP"] = cluster_ip
+        meta = {"name": name, "namespace": "default"}
+        return Document({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}, "test.yaml")
+
+    @staticmethod
+    def policy(name: str, mode: str = "STRICT") -> Document:
+        meta = {"name": name, "namespace": "default"}
+        body = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+        return Document({**body, "spec": {"mtls": {"mode": mode}}}, "test.yaml")
+
+    @staticmethod
+    def names(documents: Sequence[Document]) -> list[str]:
+        return [document.body["metadata"]["name"] for document in documents]
+
+    @staticmethod
+    def address(documents: Sequence[Document], name: str) -> str:
+        """The clusterIP of the Service of that name."""
+        found = next(document for document in documents if document.body["metadata"]["name"] == name)
+        return str(found.body["spec"].get("clusterIP", ""))
+
+
+@pytest.fixture
+def written() -> type[Written]:
+    return Written
+
+
+class Writing:
+    """A source, and the way in which its documents are changed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    async def change(self, *changes: Change) -> None:
+        await self.source.commit(changes)
+
+    async def first_batch(self, since: int) -> Batch:
+        watch = self.source.watch(since)
+        try:
+            return await anext(watch)
+        finally:
+            await watch.aclose()  # type: ignore[attr-defined]
+
+
+class WritingFiles(Writing):
+    """The folder of a FileSource, one file a resource, looked at after each change."""
+
+    def __init__(self, source: FileSource, folder: Path) -> None:
+        super().__init__(source)
+        self._files, self._folder = source, folder
+
+    async def change(self, *changes: Change) -> None:
+
+        for change in changes:
+            if isinstance(change, Put):
+                key = resource_id(change.document)
+                assert key is not None
+                self._path(key).write_bytes(msgspec.json.encode(change.document.body))
+            else:
+                self._path(change.id).unlink(missing_ok=True)
+        await self._files.refresh()
+
+    def _path(self, key: ResourceId) -> Path:
+        return self._folder / f"{key.kind}-{key.namespace}-{key.name}.yaml"
+
+
+@pytest.fixture(params=KINDS)
+async def writing(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Writing]:
+    """Every kind of source in turn, empty."""
+    found = await _writing(request.param, tmp_path)
+    yield found
+    await found.source.close()
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "files"])
+async def writable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Source]:
+    """Every source that can be committed to, empty."""
+    found = await _writing(request.param, tmp_path)
+    yield found.source
+    await found.source.close()
+
+
+async def _writing(kind: str, folder: Path) -> Writing:
+    if kind == "memory":
+        return Writing(MemorySource())
+    if kind == "store":
+        return Writing(await StoreSource.open(folder / "store.sqlite"))
+    return WritingFiles(FileSource(folder), folder)
