@@ -17,6 +17,7 @@ def documents() -> Mapping[Path, str]:
     """Each generated document's path and what should stand in it."""
     return {
         ROOT / "docs" / "cli.md": cli_reference(),
+        ROOT / "docs" / "decisions" / "0000-index.md": decisions_index(ROOT / "docs" / "decisions"),
         ROOT / "docs" / "diagnostics.md": diagnostics_reference(findings(ROOT / "src" / "byway")),
     }
 
@@ -56,6 +57,16 @@ def _example(message: str, hint: str) -> str:
     return f"`{message.replace('`', chr(39))}`" + (f" → {hint}" if hint.strip("… ") else "")
 
 
+def decisions_index(folder: Path) -> str:
+    """The list of the decisions, by number."""
+    parts = [_DECISIONS_HEAD]
+    for file in sorted(folder.glob("[0-9]*.md")):
+        title = file.read_text().partition("\n")[0].removeprefix("# ")
+        if not file.name.startswith("0000-"):
+            parts.append(f"- [{file.name[:4]}]({file.name}): {title}")
+    return "\n".join(parts) + "\n"
+
+
 _CLI_HEAD = """# The command line
 
 Made from the code by `make docs`.
@@ -63,6 +74,13 @@ Made from the code by `make docs`.
 Every verb exits with 0 when it has done what it was asked, 1 when that failed, and 2 when the command line is wrong.
 Errors go to the standard error, one a line, as `file:line:column: what is wrong (what to do)`. `-o json` and `-o yaml`
 print the data for programs; the tables are for people and may change.
+"""
+
+_DECISIONS_HEAD = """# Decisions
+
+Made from the files beside it by `make docs`.
+
+What closes a door, and why. A decision is not edited after the fact; a later one replaces it and says so.
 """
 
 _DIAGNOSTICS_HEAD = """# Diagnostics

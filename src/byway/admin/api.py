@@ -25,7 +25,7 @@ from byway.admin.syncz import syncz
 from byway.base.diagnostics import Severity
 from byway.base.errors import FaultError, UsageError
 from byway.telemetry.exposition import CONTENT_TYPE, Provider
-from byway.telemetry.observatory import WINDOW_S, Observatory
+from byway.telemetry.observatory import WINDOW_S, Observatory, bounded_window_s
 from byway.telemetry.traces import SEARCH_LIMIT
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -127,7 +127,7 @@ class _Api:
         return _json(self._observatory.graph(seconds(request, "window", WINDOW_S)))
 
     async def top(self, request: Request) -> Response:
-        window_s = seconds(request, "window", WINDOW_S)
+        window_s = bounded_window_s(seconds(request, "window", WINDOW_S))
         return _json({"window_s": window_s, "signals": self._observatory.golden_signals(window_s)})
 
     async def traces(self, request: Request) -> Response:

@@ -1,8 +1,9 @@
 """The door of the admin API: who may come in, and with how much.
 
-A plain ASGI layer before all routes. On a loopback listener every request must name a loopback host (a web page that rebinds its own
-name to 127.0.0.1 does not), reading is free and writing needs the bearer token; on any other listener everything that
-tells of the mesh's configuration needs the token, too. No CORS header is ever sent, so no web page can read an answer.
+A plain ASGI layer before all routes. On a loopback listener every request must name a loopback host (a web page that
+rebinds its own name to 127.0.0.1 does not), reading is free and writing needs the bearer token; on any other listener
+everything that tells of the mesh's configuration needs the token, too. No CORS header is ever sent, so no web page can
+read an answer.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Watch(msgspec.Struct, frozen=True):
 class Close(msgspec.Struct, frozen=True):
     """The stream ends with this gRPC status."""
 
-    code: Literal["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"]
+    code: Literal["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]
     message: str
 
 

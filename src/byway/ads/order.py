@@ -12,6 +12,7 @@ unchanged: Envoy does not ask for them a second time.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Final
 
 from byway.ads.subscription import ABSENT, Subscription, Unit
@@ -55,10 +56,14 @@ class Clusters:
         self.warming: set[str] = set()  # sent, and no endpoints sent since
         self.inherited: set[str] = set()  # held since an earlier stream, and not yet known to be needed
 
-    def inherit(self) -> None:
-        """The proxy came with clusters from an earlier stream."""
+    def inherit(self, now: float, has_endpoints: Callable[[str], bool]) -> None:
+        """The proxy came with clusters from an earlier stream; one may still wait for endpoints that never came."""
         self.inherited = set(self._clusters.held)
-        self.ready |= self.inherited
+        for name in self.inherited:
+            if has_endpoints(name):
+                self.cooling[name] = now
+            else:
+                self.ready.add(name)
 
     def depart(self, name: str) -> None:
         """The cluster is on its way to the proxy."""
@@ -66,13 +71,17 @@ class Clusters:
         if name in self._endpoints.asked:
             self._endpoints.owed.add(name)
 
+    def leave(self, name: str) -> None:
+        """The removal of the cluster is on its way to the proxy."""
+        self.ready.discard(name)
+        self.cooling.pop(name, None)
+        self.warming.discard(name)
+
     def land(self, name: str, now: float, *, has_endpoints: bool) -> None:
         """The proxy acknowledged the cluster, or its removal."""
         unit = self._clusters.held.get(name)
         if unit is None or unit.resource is None:
-            self.ready.discard(name)
-            self.cooling.pop(name, None)
-            self.warming.discard(name)
+            self.leave(name)
         elif name not in self.ready:
             if not has_endpoints or name in self._endpoints.held or name in self._endpoints.rejected:
                 self.ready.add(name)

@@ -1,9 +1,17 @@
-"""One change on its way to the fleet: who is affected, who has acknowledged, who refused."""
+"""One change on its way to the fleet: who is affected, who has acknowledged, who refused.
+
+Affected are the proxies that are connected and hold, or asked for, something that the change touches. One that goes away
+meanwhile is affected no more: it gets the newest state when it comes back.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 import msgspec
 
+from byway.ads.action import Refused
 from byway.ads.catalogue import Proxy
 
 
@@ -12,7 +20,7 @@ class Nack(msgspec.Struct, frozen=True, kw_only=True):
 
     proxy: Proxy
     type_url: str
-    names: tuple[str, ...]
+    name: str
     reason: str
 
 
@@ -25,3 +33,75 @@ class RolloutResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     refusals: tuple[Nack, ...] = ()
     n_resources_sent: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every affected proxy took all of it."""
+        return self.n_acked == self.n_affected and not self.refusals
+
+
+class Rollout:
+    """The state of one publication; proxies are told apart by any hashable token, one per stream."""
+
+    def __init__(self, revision: int, affected: Iterable[object], n_connected: int, now: float) -> None:
+        self.revision = revision
+        self.started_at = now
+        self.n_connected = n_connected
+        self._waiting: set[object] = set(affected)
+        self._n_affected = len(self._waiting)
+        self._n_acked = 0
+        self._n_resources_sent = 0
+        self._refusals: list[Nack] = []
+        self._refusing: set[object] = set()
+        self._ended_at: float | None = None
+        self._ended = asyncio.Event()
+        self._end_if_complete(now)
+
+    def sent(self, n_resources: int) -> None:
+        """That many resources went out for it."""
+        self._n_resources_sent += n_resources
+
+    def refused(self, stream: object, proxy: Proxy, refused: Refused) -> None:
+        """One proxy refused a part of it."""
+        self._refusing.add(stream)
+        self._refusals.append(Nack(proxy=proxy, type_url=refused.type_url, name=refused.name, reason=refused.reason))
+
+    def reached(self, stream: object, now: float) -> None:
+        """One proxy has answered to all of it."""
+        if stream in self._waiting:
+            self._waiting.discard(stream)
+            self._n_acked += stream not in self._refusing
+            self._end_if_complete(now)
+
+    def left(self, stream: object, now: float) -> None:
+        """One proxy went away."""
+        if stream in self._waiting:
+            self._waiting.discard(stream)
+            self._n_affected -= 1
+            self._end_if_complete(now)
+
+    async def done(self, timeout_s: float) -> RolloutResult:
+        """How far it has come once every affected proxy answered, at the latest after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()
+        except TimeoutError:
+            return self.result(self.started_at + timeout_s)
+        return self.result(self.started_at)
+
+    def result(self, now: float) -> RolloutResult:
+        """How far it has come."""
+        ended_at = now if self._ended_at is None else self._ended_at
+        return RolloutResult(
+            n_affected=self._n_affected,
+            n_acked=self._n_acked,
+            n_connected=self.n_connected,
+            seconds=ended_at - self.started_at,
+            refusals=tuple(self._refusals),
+            n_resources_sent=self._n_resources_sent,
+        )
+
+    def _end_if_complete(self, now: float) -> None:
+        if not self._waiting and self._ended_at is None:
+            self._ended_at = now
+            self._ended.set()

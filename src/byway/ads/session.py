@@ -20,7 +20,6 @@ from byway.ads.catalogue import PLACEHOLDER, Catalogue, Proxy
 from byway.ads.event import Changed, Event, Requested, Tick
 from byway.ads.order import DELIVERY, INHERITANCE_GRACE_S, ROUTING_TYPES, Clusters, Gate, required_clusters
 from byway.ads.subscription import (
-    ABSENT,
     WILDCARD,
     WILDCARD_TYPES,
     Flight,
@@ -55,7 +54,7 @@ class Session:
         self._flights: dict[str, tuple[Subscription, Flight]] = {}
         self._stuck: set[tuple[str, str]] = set()
         self._n_responses = 0
-        self._opened_at: float | None = None
+        self._opened_at = 0.0  # when the proxy subscribed to a type it had not yet asked for on this stream
         self._actions: list[Action] = []
 
     # --- what others may see ---
@@ -67,13 +66,17 @@ class Session:
         is_moving = bool(self._flights or self._stuck or any(s.dirty for s in self.subscriptions.values()))
         return is_open and not is_moving and not any(self.rejections())
 
-    def has_reached(self, revision: int) -> bool:
-        """Whether the proxy has answered to everything that publication `revision` changed for it."""
-        if self.revision < revision:
-            return False
+    @property
+    def reached_revision(self) -> int:
+        """The last publication that the proxy has answered to in whole, as have all before it."""
         pending = [d for s in self.subscriptions.values() for d in s.dirty.values() if d is not None]
         pending += [f.revisions.first for _, f in self._flights.values() if f.revisions is not None]
-        return all(first > revision for first in pending)
+        return min(pending) - 1 if pending else self.revision
+
+    @property
+    def is_awaiting_time(self) -> bool:
+        """Whether a tick may change anything."""
+        return bool(self._flights or self._clusters.cooling or self._clusters.inherited)
 
     def rejections(self) -> Iterable[tuple[str, str, Rejection]]:
         """What the proxy refuses at present: type, name, and why."""
@@ -86,8 +89,6 @@ class Session:
     def step(self, event: Event, now: float) -> list[Action]:
         """Take one event, and say what is to be done about it."""
         self._actions = []
-        if self._opened_at is None:
-            self._opened_at = now
         match event:
             case Requested():
                 refusal = self._requested(event, now)
@@ -117,7 +118,8 @@ class Session:
         inherited: Mapping[str, str] = {}
         if not subscription.is_open:
             inherited = event.initial_versions
-            self._open(subscription, event)
+            self._opened_at = now
+            self._open(subscription, event, now)
         for name in event.unsubscribe:
             self._unsubscribe(subscription, name)
         for name in event.subscribe:
@@ -142,7 +144,7 @@ class Session:
 
     # --- requests ---
 
-    def _open(self, subscription: Subscription, event: Requested) -> None:
+    def _open(self, subscription: Subscription, event: Requested, now: float) -> None:
         subscription.is_open = self._is_routing_moved = True
         subscription.inherit(dict(event.initial_versions))
         is_bare = not event.subscribe or WILDCARD in event.subscribe
@@ -153,7 +155,10 @@ class Session:
         elif subscription.type_url == names.TYPE_VIRTUAL_HOST and is_bare:
             self._subscribe(subscription, PLACEHOLDER, event.initial_versions)
         if subscription is self._cds:
-            self._clusters.inherit()
+            self._clusters.inherit(now, self._watched.has_endpoints)
+        elif subscription is self._eds:
+            for name in event.initial_versions:
+                self._clusters.settle(name)
 
     def _subscribe(self, subscription: Subscription, name: str, inherited: Mapping[str, str]) -> None:
         subscription.asked[name] = None
@@ -246,7 +251,7 @@ class Session:
 
     def _require(self, now: float) -> None:
         """Have the proxy hold exactly the clusters that its routes require, besides those it always holds."""
-        is_grace_over = now - (self._opened_at or 0.0) >= INHERITANCE_GRACE_S
+        is_grace_over = now - self._opened_at >= INHERITANCE_GRACE_S
         is_heir = bool(self._clusters.inherited) and is_grace_over
         if not self._cds.is_wildcard or not (self._is_routing_moved or is_heir):
             return
@@ -303,8 +308,7 @@ class Session:
                 return None
             if gate is Gate.STUCK:
                 self._stuck.add((subscription.type_url, name))
-                is_awaited = subscription.type_url == names.TYPE_VIRTUAL_HOST and held is None
-                need = Unit(ABSENT) if is_awaited else None
+                need = subscription.fallback(name)
         if need is None:
             subscription.dirty.pop(name, None)
             subscription.owed.discard(name)
@@ -315,7 +319,13 @@ class Session:
         dirty = [subscription.dirty.get(name) for name in units]
         first = min((d for d in dirty if d is not None), default=None)
         revisions = None if first is None else Revisions(first, max(first, self.revision))
-        flight = Flight(nonce=str(self._n_responses), units=dict(units), revisions=revisions, sent_at=now)
+        flight = Flight(
+            nonce=str(self._n_responses),
+            units=dict(units),
+            owed=frozenset(subscription.owed.intersection(units)),
+            revisions=revisions,
+            sent_at=now,
+        )
         self._flights[flight.nonce] = (subscription, flight)
         subscription.is_greeting_owed = False
         subscription.take_off(flight)
@@ -338,7 +348,9 @@ class Session:
     def _rewarm(self, flight: Flight) -> None:
         """A cluster that is sent anew waits for its endpoints anew."""
         for name, need in flight.units.items():
-            if isinstance(need, Unit):
+            if isinstance(need, Removal):
+                self._clusters.leave(name)
+            else:
                 self._clusters.depart(name)
                 if name in self._eds.owed:
                     self._eds.touch(name, flight.revisions.first if flight.revisions else None)

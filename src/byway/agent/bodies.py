@@ -23,6 +23,8 @@ from byway.base.digest import digest
 from byway.model.names import PROXY_UID
 
 _DRAIN_TIME_S: Final = 5
+_PROXY_VIEW: Final = Path("/run/byway")
+"""Where an Envoy of another user than the agent's sees its own directory: it could not walk the private ones above it."""
 
 
 def proxy_user() -> int | None:
@@ -63,12 +65,15 @@ class EnvoyBody:
         private_directory(self._layout.proxy, user)
         write_whole(self._layout.bootstrap, msgspec.json.encode(self._bootstrap(uuid.uuid4().hex[:12])), user)
         self._layout.admin_socket.unlink(missing_ok=True)
+        if user is not None:
+            _PROXY_VIEW.mkdir(mode=0o755, exist_ok=True)
         logs.open_for(self._layout.log("envoy"), user)
         return Launch(
             argv=self._command(),
             env={},
-            cwd=str(self._layout.proxy),
+            cwd=str(self._layout.proxy if user is None else _PROXY_VIEW),
             netns=surroundings.netns(self._plan, self._workload),
+            binds=() if user is None else ((str(self._layout.proxy), str(_PROXY_VIEW)),),
             uid=user,
             gid=user,
             no_new_privileges=True,

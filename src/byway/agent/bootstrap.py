@@ -1,7 +1,7 @@
 """Envoy's bootstrap: the one Envoy configuration that the agent builds, as plain data; all else comes by discovery.
 
-It says who the workload is, where its agent is (a Unix socket, relative to Envoy's working directory), and how much Envoy may use. Envoy
-waits for its first listeners without a bound, so that LIVE means: the listeners are there.
+It says who the workload is, where its agent is (a Unix socket, relative to Envoy's working directory), and how much
+Envoy may use. Envoy waits for its first listeners without a bound, so that LIVE means: the listeners are there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from byway.model.names import AGENT_CLUSTER, PORT_DNS
 
 Json = dict[str, Any]
 
+READINESS: Final = "readiness"
 READY_PATH: Final = "/healthz/ready"
 _ADMIN_CLUSTER: Final = "envoy-admin"
 _TYPES: Final = "type.googleapis.com/envoy"
@@ -103,7 +104,9 @@ def _agent_cluster() -> Json:
             }
         },
         # The agent is one process that restarts: a refused connection must neither be counted against it nor be waited for.
-        "circuit_breakers": {"thresholds": [{"max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096}]},
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096}]
+        },
     }
 
 
@@ -127,7 +130,9 @@ def _ads() -> Json:
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
         "set_node_on_first_message_only": True,
-        "grpc_services": [{"envoy_grpc": {"cluster_name": AGENT_CLUSTER, "retry_policy": {"retry_back_off": back_off}}}],
+        "grpc_services": [
+            {"envoy_grpc": {"cluster_name": AGENT_CLUSTER, "retry_policy": {"retry_back_off": back_off}}}
+        ],
     }
 
 
@@ -136,8 +141,8 @@ def _readiness(port: int) -> Json:
     route = {"match": {"path": READY_PATH}, "route": {"cluster": _ADMIN_CLUSTER, "prefix_rewrite": "/ready"}}
     manager = {
         "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "readiness",
-        "route_config": {"virtual_hosts": [{"name": "readiness", "domains": ["*"], "routes": [route]}]},
+        "stat_prefix": READINESS,
+        "route_config": {"virtual_hosts": [{"name": READINESS, "domains": ["*"], "routes": [route]}]},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -147,7 +152,8 @@ def _readiness(port: int) -> Json:
     }
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     return {
-        "name": "readiness",
+        "name": READINESS,
+        "stat_prefix": READINESS,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
         "ignore_global_conn_limit": True,
         "filter_chains": [{"filters": filters}],
@@ -177,7 +183,10 @@ def _metrics_sink() -> Json:
 
 
 def _overload(limits: ProxyLimits) -> Json:
-    heap, connections = "envoy.resource_monitors.fixed_heap", "envoy.resource_monitors.global_downstream_max_connections"
+    heap, connections = (
+        "envoy.resource_monitors.fixed_heap",
+        "envoy.resource_monitors.global_downstream_max_connections",
+    )
 
     def at(share: float) -> list[Json]:
         return [{"name": heap, "threshold": {"value": share}}]
@@ -199,7 +208,9 @@ def _overload(limits: ProxyLimits) -> Json:
 
 
 def _resolver() -> Json:
-    """Names that Envoy itself resolves go to the agent's DNS server, which listens in the namespace under its own port."""
+    """Names that Envoy itself resolves go to the agent's DNS server, which listens in the namespace under its own
+    port.
+    """
     server = {"socket_address": {"address": "127.0.0.1", "port_value": PORT_DNS}}
     return {
         "name": "envoy.network.dns_resolver.cares",

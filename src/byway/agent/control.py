@@ -1,6 +1,8 @@
-"""The agent's end of the control channel: one stream to the control plane under the agent's own identity, opened anew when it breaks.
+"""The agent's end of the control channel: one stream to the control plane under the agent's own identity, opened anew
+when it breaks.
 
-While it is away the last name table stays in force, and reports are made up for at the next connection: only the latest state counts.
+While it is away the last name table stays in force, and reports are made up for at the next connection: only the
+latest state counts.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ class ControlLink:
         n_failures = 0
         while True:
             try:
-                async with self._uplink.channel() as channel:
-                    await self._converse(opened(channel))
+                await self._uplink.issued()
+                await self._converse(opened(self._uplink.channel()))
                 n_failures = 0
             except (grpc.aio.AioRpcError, NoCredentialYet) as fault:
                 n_failures = 1 if self.is_connected else n_failures + 1

@@ -1,7 +1,8 @@
-"""The control plane's end of the control channel: the desk at which all agents report, are told names, and can be asked.
+"""The control plane's end of the control channel: the desk at which all agents report, are told names, and can be
+asked.
 
-Who may come to the desk is read from the client certificate: the agents' identity, on the node that the certificate names. An agent speaks
-for the workloads that it reports; a second connection of the same node replaces the first.
+Who may come to the desk is read from the client certificate: the agents' identity, on the node that the certificate
+names. An agent speaks for the workloads that it reports; a second connection of the same node replaces the first.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class _Agent:
         self.parts: dict[int, list[bytes]] = {}
         self.outbox: asyncio.Queue[Ask] = asyncio.Queue(_QUEUE_LIMIT)
         self.wake = asyncio.Event()
-        self.names_version = ""
+        self.names_version: str | None = None  # an empty table is told as well: an agent waits for its first
 
     def take(self, answer: Answer) -> None:
         """Collects the part of an answer, and hands the whole to whoever asked; parts nobody waits for are dropped."""

@@ -1,8 +1,9 @@
 """DNS answers: mesh names from a table, everything else to be forwarded; pure functions from packet to packet.
 
-A workload asks for `analytics-service`, and its resolver appends the search domains; a client that does not may ask for any of `svc`,
-`svc.ns`, `svc.ns.svc` and the full name. Names under the mesh's own domain are never forwarded: unknown ones are answered at once.
-A mesh name has an IPv4 address only; other types get an empty answer, so that resolvers ask nowhere else.
+A workload asks for `analytics-service`, and its resolver appends the search domains; a client that does not may ask
+for any of `svc`, `svc.ns`, `svc.ns.svc` and the full name. Names under the mesh's own domain are never forwarded:
+unknown ones are answered at once. A mesh name has an IPv4 address only; other types get an empty answer, so that
+resolvers ask nowhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The DNS server: a process of its own for all namespaces of a host, so that names resolve while the agent restarts.
 
-It opens its sockets inside each namespace (127.0.0.1:15053), gives up its privileges, and serves. The agent supervises it like an Envoy, and
-hands it the name table as a file in its working directory, looked at with every query: no connection between the two can break.
+It opens its sockets inside each namespace (127.0.0.1:15053), gives up its privileges, and serves. The agent
+supervises it like an Envoy, and hands it the name table as a file in its working directory, looked at with every
+query: no connection between the two can break.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import dns.rcode
 import msgspec
@@ -128,8 +129,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the way back."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answers in a task of its own; more at once than can be forwarded are dropped, as a full socket would."""
@@ -243,7 +243,7 @@ def main() -> None:
     """Serves what the first argument describes, in the working directory."""
     duty = msgspec.json.decode(sys.argv[1], type=Duty)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(duty, Path.cwd()))
+        asyncio.run(serve(duty, Path()))  # relative: the directories above are closed to its user
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from byway.agent.bootstrap import READINESS
 from byway.agent.layout import SocketPath
 from byway.base.errors import FaultError
 
@@ -80,7 +81,7 @@ class EnvoyAdmin:
         try:
             await self.answer("POST", "/healthcheck/fail")
             await self.answer("POST", "/drain_listeners?graceful&skip_exit")
-            while await self._n_connections() > 0:
+            while await self._n_connections() > 0:  # noqa: ASYNC110 - Envoy is another process, it tells by being asked
                 await asyncio.sleep(_POLL_S)
         except EnvoyUnreachable:
             return  # it is gone already: nothing is left to drain
@@ -88,7 +89,8 @@ class EnvoyAdmin:
     async def _n_connections(self) -> int:
         path = "/stats?format=json&type=Gauges&filter=^listener.*downstream_cx_active$"
         stats = json.loads((await self.answer("GET", path)).body).get("stats", [])
-        return sum(int(s.get("value", 0)) for s in stats if "15021" not in s.get("name", ""))
+        own = ("listener.admin.", f"listener.{READINESS}.")
+        return sum(int(s.get("value", 0)) for s in stats if not s.get("name", "").startswith(own))
 
 
 async def _bounded(response: httpx.Response) -> bytes:

@@ -1,4 +1,6 @@
-"""`byway exec`: a command as the workload's application would run it, in its namespace, with its resolver, user and environment."""
+"""`byway exec`: a command as the workload's application would run it, in its namespace, with its resolver, user and
+environment.
+"""
 
 from __future__ import annotations
 

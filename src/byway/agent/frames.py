@@ -1,7 +1,8 @@
-"""The control channel's frames: what an agent and its control plane tell each other over `byway.agent.v1.Agent/Watch`.
+"""The control channel's frames: what an agent and its control plane tell each other over
+`byway.agent.v1.Agent/Watch`.
 
-One two-way stream, JSON in each message. The control plane publishes the name table and asks questions; the agent reports the state of
-its workloads and answers. Long answers come in parts.
+One two-way stream, JSON in each message. The control plane publishes the name table and asks questions; the agent
+reports the state of its workloads and answers. Long answers come in parts.
 """
 
 from __future__ import annotations

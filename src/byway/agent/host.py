@@ -1,7 +1,8 @@
 """The agent of one host: brings the plan about, keeps it so, and leaves it running when it dies.
 
-`run` ends in one of two ways. When `stop` is set (or the API asks, or the owner process is gone) everything is drained and removed. When it is
-cancelled or killed, applications, Envoys, the DNS server and the network stay as they are, and the next agent adopts them.
+`run` ends in one of two ways. When `stop` is set (or the API asks, or the owner process is gone) everything is
+drained and removed. When it is cancelled or killed, applications, Envoys, the DNS server and the network stay as they
+are, and the next agent adopts them.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from byway.agent import api, launch, lifecycle, teardown
 from byway.agent.bodies import DnsBody, proxy_user
 from byway.agent.bootstrap import ProxyLimits
 from byway.agent.control import ControlLink
-from byway.agent.credentials import Credential, Credentials, GrpcIssuer, mutual_tls_channel
+from byway.agent.credentials import Credential, Credentials, GrpcIssuer
 from byway.agent.dns_server import NAMES_FILE
 from byway.agent.envoy_admin import AdminAnswer
 from byway.agent.frames import Hello, WorkloadReport
 from byway.agent.interception import network
 from byway.agent.layout import Layout, private_directory, write_whole
-from byway.agent.lifecycle import Policy
+from byway.agent.lifecycle import Phase, Policy
 from byway.agent.plan import Plan, read_plan
 from byway.agent.supervision import Supervisor
 from byway.agent.uplink import Uplink
@@ -77,6 +78,8 @@ class HostAgent:
         self._credentials: Credentials | None = None
         self._link: ControlLink | None = None
         self._stop = asyncio.Event()
+        self._is_drained = False
+        self._named = asyncio.Event()
 
     async def run(self) -> None:
         """Runs the plan until stopped (everything is removed) or cancelled (everything stays)."""
@@ -86,8 +89,9 @@ class HostAgent:
                 await self._serve()
             await asyncio.to_thread(teardown.remove_everything, self.layout.state)
 
-    def request_stop(self) -> None:
-        """Begins to end everything in order."""
+    def request_stop(self, *, is_drained: bool = False) -> None:
+        """Begins to end everything in order. Draining takes its time, and spares those who call from outside."""
+        self._is_drained = is_drained
         self._stop.set()
 
     def restart(self, instance: str) -> None:
@@ -144,13 +148,15 @@ class HostAgent:
             chance=self._chance,
             drain_s=settings.drain_s,
             on_change=self._report,
+            names_known=self._names_known,
         )
         for planned in self.plan.workloads:
-            uplink = Uplink(settings.server, self._current(credentials, planned.instance), mutual_tls_channel)
+            uplink = Uplink(settings.server, self._current(credentials, planned.instance))
             workload = self.workloads[planned.instance] = Workload(planned, means, uplink)
             credentials.hold(workload.identity)
         credentials.subscribe(self._rotate)
-        agent_uplink = Uplink(settings.server, lambda: credentials.agent, mutual_tls_channel)
+        agent_uplink = Uplink(settings.server, lambda: credentials.agent)
+        credentials.subscribe(lambda _: agent_uplink.credential_arrived())
         self._link = ControlLink(
             agent_uplink,
             Hello(self.plan.node, self.plan.mesh),
@@ -200,9 +206,17 @@ class HostAgent:
         if self._link is not None:
             self._link.report(self.reports())
 
+    async def _names_known(self) -> None:
+        if (self.layout.dns / NAMES_FILE).exists():
+            self._named.set()
+        await self._named.wait()
+        if self.dns is not None:
+            await self.dns.reached(Phase.READY)
+
     def _take_names(self, names: dict[str, str]) -> None:
         if self.plan.intercepted:
             write_whole(self.layout.dns / NAMES_FILE, msgspec.json.encode(names), proxy_user())
+        self._named.set()
 
     def _dns_supervisor(self) -> Supervisor:
         return Supervisor(
@@ -217,8 +231,8 @@ class HostAgent:
         )
 
     async def _stop_all(self) -> None:
-        """Ends every workload at once: nobody is left who could be spared by draining first."""
-        stopping = [asyncio.create_task(w.stop(is_drained=False)) for w in self.workloads.values()]
+        """Ends every workload, all at once."""
+        stopping = [asyncio.create_task(w.stop(is_drained=self._is_drained)) for w in self.workloads.values()]
         if stopping:
             _, late = await asyncio.wait(stopping, timeout=_STOP_LIMIT_S)
             for task in late:
@@ -267,7 +281,9 @@ class HostAgent:
 
 
 async def run(settings: Settings, *, clock: Clock, chance: random.Random, stop: asyncio.Event | None = None) -> None:
-    """Runs the agent of this host; `stop`, once set, ends and removes everything, a cancellation leaves it to be adopted."""
+    """Runs the agent of this host; `stop`, once set, ends and removes everything, a cancellation leaves it to be
+    adopted.
+    """
     agent = HostAgent(settings, clock=clock, chance=chance)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_pass_on(stop, agent)) if stop else None

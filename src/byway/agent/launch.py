@@ -1,11 +1,13 @@
-"""The launcher: a small program that becomes an application or an Envoy, after it has put on that process's surroundings.
+"""The launcher: a small program that becomes an application or an Envoy, after it has put on that process's
+surroundings.
 
-`python -I -S launch.py JSON` enters the network namespace, gives the process its own resolver files in a mount namespace, leaves a
-record of pid and start time, drops privileges and executes. It uses the standard library only, so that it starts in some 15 ms, and
-it does not depend on the agent: what it starts goes on when the agent dies.
+`python -I -S launch.py JSON` enters the network namespace, gives the process its own resolver files in a mount
+namespace, leaves a record of pid and start time, drops privileges and executes. It uses the standard library only, so
+that it starts in some 15 ms, and it does not depend on the agent: what it starts goes on when the agent dies.
 
-The record is also a lock (a POSIX record lock: kept across exec, not inherited by children): whoever holds it *is* the process. A
-second launcher with the same record ends with EXIT_ALREADY_RUNNING, so no restart of an agent, however timed, duplicates a process.
+The record is also a lock (a POSIX record lock: kept across exec, not inherited by children): whoever holds it *is*
+the process. A second launcher with the same record ends with EXIT_ALREADY_RUNNING, so no restart of an agent, however
+timed, duplicates a process.
 """
 
 from __future__ import annotations
@@ -43,11 +45,11 @@ def main() -> None:
         if specification.get("record"):
             os.setsid()
             leave_record(specification["record"], specification.get("fingerprint", ""))
-        program = become(specification)
+        path, program = become(specification)
     except OSError as error:
         sys.stderr.write(f"byway: cannot start {specification['argv'][0]}: {error}\n")
         sys.exit(EXIT_NOT_STARTED)
-    execute(program, specification)
+    execute(path, program, specification)
 
 
 def leave_record(path: str, fingerprint: str) -> None:
@@ -77,17 +79,17 @@ def write_record(path: str, fingerprint: str) -> None:
     os.rename(f"{path}.new", path)  # noqa: PTH104
 
 
-def become(specification: Specification) -> int:
-    """Puts the surroundings on, in the order in which privileges allow it; a descriptor of the program, or -1."""
-    argv0 = specification["argv"][0]
-    program = os.open(argv0, os.O_PATH | os.O_CLOEXEC) if "/" in argv0 else -1
-    os.chdir(specification.get("cwd") or "/")
+def become(specification: Specification) -> tuple[str, int]:
+    """Puts the surroundings on, in the order in which privileges allow it; the program's path and a descriptor of it."""
+    path = program_path(specification["argv"][0], specification["env"].get("PATH", ""), specification.get("cwd") or "/")
+    program = os.open(path, os.O_PATH | os.O_CLOEXEC)
     libc = ctypes.CDLL(None, use_errno=True)
     if specification.get("netns"):
         namespace = os.open(specification["netns"], os.O_RDONLY | os.O_CLOEXEC)
         check(libc.setns(namespace, _CLONE_NEWNET), specification["netns"])
     if specification.get("binds"):
         bind(libc, specification["binds"])
+    os.chdir(specification.get("cwd") or "/")
     uid, gid = specification.get("uid"), specification.get("gid")
     if os.geteuid() == 0 and (uid is not None or gid is not None):
         os.setgroups([] if gid is None else [gid])
@@ -97,7 +99,17 @@ def become(specification: Specification) -> int:
             os.setresuid(uid, uid, uid)
     if specification.get("no_new_privileges"):
         check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    return program
+    return path, program
+
+
+def program_path(name: str, search: str, cwd: str) -> str:
+    """The file that `name` means, looked up as a shell does; by itself, because no module can be loaded later on."""
+    if "/" not in name:
+        for directory in search.split(":"):
+            candidate = f"{directory or '.'}/{name}"
+            if os.path.isfile(candidate) and os.access(candidate, os.X_OK):  # noqa: PTH113
+                return candidate
+    return os.path.join(cwd, name)  # noqa: PTH118
 
 
 def bind(libc: ctypes.CDLL, binds: list[list[str]]) -> None:
@@ -109,15 +121,13 @@ def bind(libc: ctypes.CDLL, binds: list[list[str]]) -> None:
             check(libc.mount(source.encode(), os.path.realpath(target).encode(), None, _MS_BIND, None), target)
 
 
-def execute(program: int, specification: Specification) -> None:
+def execute(path: str, program: int, specification: Specification) -> None:
     """Executes; by descriptor where the process's user may run the program but not walk the directories to it."""
     argv, environment = specification["argv"], specification["env"]
     try:
         with contextlib.suppress(PermissionError):
-            os.execvpe(argv[0], argv, environment)
-        if program < 0:
-            raise PermissionError(13, "permission denied")
-        os.execve(program, argv, environment)
+            os.execve(path, argv, environment)  # noqa: S606
+        os.execve(program, argv, environment)  # noqa: S606
     except OSError as error:
         sys.stderr.write(f"byway: cannot run {argv[0]}: {error.strerror}\n")
         sys.exit(EXIT_NOT_STARTED)

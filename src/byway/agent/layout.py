@@ -1,7 +1,8 @@
 """Where the agent keeps things on disk: one state directory a mesh, one directory in it for each workload.
 
-`run/<instance>/` belongs to the agent's user. Only its `proxy/` belongs to Envoy's user: Envoy is started in it and names its sockets
-relative to it, so that it needs no way through the directories above, and a Unix socket's limit of 107 characters does not bite.
+`run/<instance>/` belongs to the agent's user. Only its `proxy/` belongs to Envoy's user: Envoy is started in it and
+names its sockets relative to it, so that it needs no way through the directories above, and a Unix socket's limit of
+107 characters does not bite.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def private_directory(path: Path, owner: int | None = None) -> None:
 
 
 def write_whole(path: Path, content: bytes, owner: int | None = None, mode: int = 0o600) -> None:
-    """Replaces the file at `path` in one step; readers see the old or the new content, a link at `path` is not followed."""
+    """Replaces the file at `path` in one step; readers see the old or the new content, a link at `path` is not
+    followed.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         fresh.unlink()

@@ -1,4 +1,5 @@
-"""The life of one process as a pure state machine: what happened and what time it is in, the next state and the orders out.
+"""The life of one process as a pure state machine: what happened and what time it is in, the next state and the
+orders out.
 
     PLANNED ──start──► STARTING ──ready──► READY
                           │  ▲               │
@@ -7,8 +8,9 @@
                           └──────────► BACKOFF
     any ──stop──► DRAINING (drain, terminate, kill) ──exit──► STOPPED
 
-It never gives up: the pause between two starts grows to a limit, and a process that ran long enough is forgiven its past. A process
-that does not become ready within its time is not killed for it; its state says so, and the operator decides.
+It never gives up: the pause between two starts grows to a limit, and a process that ran long enough is forgiven its
+past. A process that does not become ready within its time is not killed for it; its state says so, and the operator
+decides.
 """
 
 from __future__ import annotations
@@ -99,9 +101,7 @@ class WasAskedToRestart(msgspec.Struct, frozen=True):
     """The owner wants it to end in order and to start again at once."""
 
 
-Event = (
-    WasAskedToStart | DidBecomeReady | DidExit | DidDrain | DidReachDeadline | WasAskedToStop | WasAskedToRestart
-)
+Event = WasAskedToStart | DidBecomeReady | DidExit | DidDrain | DidReachDeadline | WasAskedToStop | WasAskedToRestart
 
 
 class Action(enum.Enum):

@@ -1,7 +1,8 @@
-"""Bounded log files of processes that outlive the agent: what exceeds the limit is kept once, then the file starts anew.
+"""Bounded log files of processes that outlive the agent: what exceeds the limit is kept once, then the file starts
+anew.
 
-The processes hold their file open for appending, so it is copied and emptied rather than renamed; lines written in between are lost.
-While no agent runs, nothing bounds the files.
+The processes hold their file open for appending, so it is copied and emptied rather than renamed; lines written in
+between are lost. While no agent runs, nothing bounds the files.
 """
 
 from __future__ import annotations

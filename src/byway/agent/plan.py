@@ -1,7 +1,8 @@
 """The plan: what one agent runs on its host, as `byway up` or an operator wrote it to `<state>/plan.json`.
 
-The agent reads it at every start and decides nothing by itself: a workload that the plan holds is run or adopted, and what the
-run directory remembers beyond the plan is stopped. The plan is plain data, so that any program can write one.
+The agent reads it at every start and decides nothing by itself: a workload that the plan holds is run or adopted, and
+what the run directory remembers beyond the plan is stopped. The plan is plain data, so that any program can write
+one.
 """
 
 from __future__ import annotations

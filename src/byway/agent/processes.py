@@ -1,7 +1,8 @@
-"""Processes that outlive their agent: started detached by the launcher, found again by their record, watched by pidfd.
+"""Processes that outlive their agent: started detached by the launcher, found again by their record, watched by
+pidfd.
 
-A record names a pid, its start time and the boot, so that a reused pid is never mistaken for ours; after the pidfd is open, every signal
-goes through it or is sent while it shows the process to be alive.
+A record names a pid, its start time and the boot, so that a reused pid is never mistaken for ours; after the pidfd is
+open, every signal goes through it or is sent while it shows the process to be alive.
 """
 
 from __future__ import annotations

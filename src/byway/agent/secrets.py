@@ -1,7 +1,8 @@
-"""SDS: the workload's certificate and trust bundle for its Envoy, over the workload's own socket; pushed at every rotation.
+"""SDS: the workload's certificate and trust bundle for its Envoy, over the workload's own socket; pushed at every
+rotation.
 
-The sessions are pure: a request or a rotation in, responses out. A version is the digest of the bytes, so that a reconnecting Envoy that
-holds what is current is sent nothing.
+The sessions are pure: a request or a rotation in, responses out. A version is the digest of the bytes, so that a
+reconnecting Envoy that holds what is current is sent nothing.
 """
 
 from __future__ import annotations

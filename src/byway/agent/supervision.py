@@ -1,7 +1,9 @@
-"""Supervision: the hands of a `Life`. It starts or adopts a process, watches it, and carries out what the state machine orders.
+"""Supervision: the hands of a `Life`. It starts or adopts a process, watches it, and carries out what the state
+machine orders.
 
-One `Supervisor` owns one process and one task; all that happens to the process comes as an event through one queue, so that no two
-orders can cross. Ending the task without a stop leaves the process running, to be adopted by the next agent.
+One `Supervisor` owns one process and one task; all that happens to the process comes as an event through one queue,
+so that no two orders can cross. Ending the task without a stop leaves the process running, to be adopted by the next
+agent.
 """
 
 from __future__ import annotations

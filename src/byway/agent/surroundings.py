@@ -1,4 +1,6 @@
-"""What a workload's process finds around it: namespace, resolver, user, environment. One noun for start, restart and `exec`."""
+"""What a workload's process finds around it: namespace, resolver, user, environment. One noun for start, restart and
+`exec`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Removal of everything that a mesh has on this host, with or without a living agent: after it nothing hinders the next start.
+"""Removal of everything that a mesh has on this host, with or without a living agent: after it nothing hinders the
+next start.
 
-It trusts records only as far as their start times go, and knows the network from the note that was written before anything was made. What
-is gone already is no error, so it may be run at any time, and again.
+It trusts records only as far as their start times go, and knows the network from the note that was written before
+anything was made. What is gone already is no error, so it may be run at any time, and again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _KILL_S: Final = 3.0
 
 
 def remove_everything(state: Path) -> None:
-    """Ends the mesh's agent, applications, Envoys and DNS server, then removes its network, sockets and run directory."""
+    """Ends the mesh's agent, applications, Envoys and DNS server, then removes its network, sockets and run
+    directory.
+    """
     layout = Layout(state)
     _end([p for p in _recorded(layout.record("agent")) if p.pid != os.getpid()], signal.SIGKILL)
     _end([p for i in layout.remembered() for p in _recorded(layout.workload(i).record("app"))])

@@ -1,24 +1,26 @@
 """A workload's way to the control plane: mutual TLS with the workload's own certificate, kept up with its rotation.
 
-A rotation opens a new channel at the next call; calls that run on the old channel end there in their own time, and the channel is closed
-after the last of them. So a rotation breaks nothing.
+A rotation opens a new channel at the next call. Calls that run on the old channel go on there, hold it as long as they
+last, and it closes with the last of them. So a rotation breaks nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
+import grpc
 import grpc.aio
-import msgspec
 
+from byway.ads.relay import CHANNEL_OPTIONS
 from byway.agent.credentials import Credential
 from byway.base.errors import FaultError
+from byway.identity.roles import CONTROL_PLANE_HOST
 
 
 class NoCredentialYet(FaultError):
-    """The workload has no certificate so far, so nothing can be asked in its name."""
+    """There is no certificate so far, so nothing can be asked in its name."""
 
 
 class Way(Protocol):
@@ -28,48 +30,49 @@ class Way(Protocol):
         """The channel, not yet connected."""
 
 
-class _Lane(msgspec.Struct):
-    serial: str
-    channel: grpc.aio.Channel
-    n_calls: int = 0
+def discovery_channel(address: str, credential: Credential) -> grpc.aio.Channel:
+    """A channel for long streams: it finds a peer that is gone without a word, and comes back soon."""
+    tls = grpc.ssl_channel_credentials(credential.bundle_pem, credential.key_pem, credential.chain_pem)
+    options = [
+        *CHANNEL_OPTIONS,
+        ("grpc.ssl_target_name_override", CONTROL_PLANE_HOST),
+        ("grpc.use_local_subchannel_pool", 1),  # a rotated certificate means a new connection, never a shared one
+        ("grpc.enable_http_proxy", 0),
+    ]
+    return grpc.aio.secure_channel(address, tls, options=options)
 
 
 class Uplink:
-    """The channels of one identity: the current one, and older ones with calls still on them."""
+    """The channel of one identity."""
 
-    def __init__(self, address: str, current: Callable[[], Credential | None], way: Way) -> None:
+    def __init__(self, address: str, current: Callable[[], Credential | None], way: Way = discovery_channel) -> None:
         self._address = address
         self._current = current
         self._way = way
-        self._lanes: list[_Lane] = []
+        self._serial = ""
+        self._channel: grpc.aio.Channel | None = None
+        self._issued = asyncio.Event()
 
-    @contextlib.asynccontextmanager
-    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        """A channel for one call; raises NoCredentialYet."""
-        lane = await self._lane()
-        lane.n_calls += 1
-        try:
-            yield lane.channel
-        finally:
-            lane.n_calls -= 1
-            await self._close_idle()
+    def credential_arrived(self) -> None:
+        """Ends the wait for the first certificate."""
+        self._issued.set()
 
-    async def close(self) -> None:
-        """Closes all channels, and with them their calls."""
-        while self._lanes:
-            await self._lanes.pop().channel.close(None)
+    async def issued(self) -> None:
+        """Waits for the first certificate."""
+        await self._issued.wait()
 
-    async def _lane(self) -> _Lane:
+    def channel(self) -> grpc.aio.Channel:
+        """The channel for the next call, under the certificate in use now; raises NoCredentialYet."""
         credential = self._current()
         if credential is None:
             raise NoCredentialYet("no certificate yet (the certificate authority has not answered)")
-        if not self._lanes or self._lanes[-1].serial != credential.facts.serial:
-            self._lanes.append(_Lane(credential.facts.serial, self._way(self._address, credential)))
-            await self._close_idle()
-        return self._lanes[-1]
+        if self._channel is None or self._serial != credential.facts.serial:
+            self._channel = self._way(self._address, credential)
+            self._serial = credential.facts.serial
+        return self._channel
 
-    async def _close_idle(self) -> None:
-        idle = [lane for lane in self._lanes[:-1] if lane.n_calls == 0]
-        self._lanes = [lane for lane in self._lanes if lane not in idle]
-        for lane in idle:
-            await lane.channel.close(None)
+    async def close(self) -> None:
+        """Closes the channel, and with it its calls."""
+        if self._channel is not None:
+            await self._channel.close(None)
+            self._channel = None

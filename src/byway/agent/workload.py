@@ -1,14 +1,14 @@
 """One workload on this host: its Envoy, its application and its door, kept in the right order.
 
-Start: the application waits until its Envoy is ready for the first time, so that its first call finds the mesh. Stop: Envoy drains, then the
-application ends, then Envoy, so that no request in flight loses either.
+Start: the application waits until its Envoy is ready and names resolve for the first time, so that its first call
+finds the mesh. Stop: Envoy drains, then the application ends, then Envoy, so that no request in flight loses either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,6 @@ from byway.agent import lifecycle, logs, processes, surroundings
 from byway.agent.bodies import ApplicationBody, EnvoyBody, proxy_user
 from byway.agent.bootstrap import ProxyLimits
 from byway.agent.credentials import Credential
-from byway.agent.forwarding import Forwarder
 from byway.agent.frames import WorkloadReport
 from byway.agent.layout import Layout, private_directory
 from byway.agent.lifecycle import Phase, Policy
@@ -43,6 +42,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     chance: random.Random
     drain_s: float
     on_change: Callable[[], None]
+    names_known: Callable[[], Awaitable[None]]  # returns once mesh names can be resolved
 
 
 class Workload:
@@ -56,7 +56,7 @@ class Workload:
         self._uplink = uplink
         self._expires = ""
         self._is_ending = False
-        self.socket = WorkloadSocket(self.layout.agent_socket, proxy_user(), Forwarder(uplink), workload.instance)
+        self.socket = WorkloadSocket(self.layout.agent_socket, proxy_user(), uplink, workload.instance)
         self._envoy_body = EnvoyBody(
             means.plan,
             workload,
@@ -90,27 +90,38 @@ class Workload:
         """Takes a new certificate into use."""
         self._expires = credential.facts.not_after.isoformat()
         self.socket.rotate(credential)
+        self._uplink.credential_arrived()
 
     async def run(self) -> None:
         """Keeps the workload going until cancelled, which leaves its processes running."""
         private_directory(self.layout.root)
         private_directory(self.layout.proxy, proxy_user())
         surroundings.write_resolver(self.plan, self.layout)
-        await self.socket.start()
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._open_door())
                 tasks.create_task(self.envoy.run())
                 tasks.create_task(self._bound_logs())
                 self.envoy.tell(lifecycle.WasAskedToStart())
                 if self.application is not None:
                     tasks.create_task(self.application.run())
                     if not self._was_running():
-                        await self.envoy.reached(Phase.READY, Phase.STOPPED)
+                        await self._mesh_found()
                     if not self._is_ending:
                         self.application.tell(lifecycle.WasAskedToStart())
         finally:
             await self.socket.stop()
             await self._uplink.close()
+
+    async def _open_door(self) -> None:
+        """Opens the socket once there is a certificate to serve and to ask with; Envoy knocks until then."""
+        await self._uplink.issued()
+        await self.socket.start()
+
+    async def _mesh_found(self) -> None:
+        await self.envoy.reached(Phase.READY, Phase.STOPPED)
+        if self.plan.interception == "iptables":
+            await self._means.names_known()
 
     def _was_running(self) -> bool:
         """Whether an application is there to be adopted: then it need not wait for anything."""

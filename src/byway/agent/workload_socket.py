@@ -1,14 +1,15 @@
 """The agent's door for one Envoy: a gRPC server on a Unix socket in Envoy's own directory.
 
-SDS is answered here; discovery, metrics and traces are passed on to the control plane in the workload's name. That it is *this* workload
-is known by the socket, which only its Envoy can open; nothing that Envoy says about itself is believed for it.
+SDS is answered here; discovery, metrics and traces are passed on to the control plane in the workload's name. That it
+is *this* workload is known by the socket, which only its Envoy can open; nothing that Envoy says about itself is
+believed for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,19 +18,21 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
+from byway.ads.relay import ADS, Method, relay_service
 from byway.agent import secrets
 from byway.agent.credentials import Credential
-from byway.agent.forwarding import Context, Forwarder
 from byway.agent.layout import SocketPath
 from byway.agent.secrets import Refused, Secrets
+from byway.agent.uplink import Uplink
 from byway.base.errors import FaultError
 
-DISCOVERY: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-METRICS: Final = "/envoy.service.metrics.v3.MetricsService/StreamMetrics"
-TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_SDS: Final = "/envoy.service.secret.v3.SecretDiscoveryService/"
+METRICS: Final = Method("/envoy.service.metrics.v3.MetricsService/StreamMetrics", "stream-unary")
+TRACES: Final = Method("/opentelemetry.proto.collector.trace.v1.TraceService/Export", "unary-unary")
+_SDS: Final = "envoy.service.secret.v3.SecretDiscoveryService"
 _MESSAGE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 _STREAM_LIMIT: Final = 256
+
+Context = Any  # grpc.aio.ServicerContext, whose stubs lack the reading and writing half
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +56,10 @@ class Session(Protocol):
 class WorkloadSocket:
     """Serves one Envoy."""
 
-    def __init__(self, path: Path, owner: int | None, forwarder: Forwarder, instance: str) -> None:
+    def __init__(self, path: Path, owner: int | None, uplink: Uplink, instance: str) -> None:
         self._path = path
         self._owner = owner
-        self._forwarder = forwarder
+        self._uplink = uplink
         self._instance = instance
         self._held: Secrets = {}
         self._rotations: set[asyncio.Event] = set()
@@ -82,7 +85,8 @@ class WorkloadSocket:
             ("grpc.so_reuseport", 0),
         ]
         self._server = grpc.aio.server(options=options)
-        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+        relay = relay_service((ADS, METRICS, TRACES), self._uplink.channel)
+        self._server.add_generic_rpc_handlers((self._secret_service(), relay))
         self._dialled = SocketPath(self._path)
         try:
             self._server.add_insecure_port(f"unix:{self._dialled.text}")
@@ -101,17 +105,13 @@ class WorkloadSocket:
             self._dialled.close()
         self._path.unlink(missing_ok=True)
 
-    def _handlers(self) -> Iterator[grpc.GenericRpcHandler[bytes, bytes]]:
-        for path, handler in (
-            (DISCOVERY, self._forwarder.stream_stream(DISCOVERY)),
-            (METRICS, self._forwarder.stream_unary(METRICS)),
-            (TRACES, self._forwarder.unary_unary(TRACES)),
-            (f"{_SDS}StreamSecrets", self._streaming(secrets.StateOfTheWorldSession)),
-            (f"{_SDS}DeltaSecrets", self._streaming(secrets.DeltaSession)),
-            (f"{_SDS}FetchSecrets", grpc.unary_unary_rpc_method_handler(self._fetch)),
-        ):
-            service, _, method = path.removeprefix("/").partition("/")
-            yield grpc.method_handlers_generic_handler(service, {method: handler})
+    def _secret_service(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+        methods = {
+            "StreamSecrets": self._streaming(secrets.StateOfTheWorldSession),
+            "DeltaSecrets": self._streaming(secrets.DeltaSession),
+            "FetchSecrets": grpc.unary_unary_rpc_method_handler(self._fetch),
+        }
+        return grpc.method_handlers_generic_handler(_SDS, methods)
 
     def _streaming(self, session: Callable[[], Session]) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def serve(_: AsyncIterator[bytes], context: Context) -> None:
@@ -157,4 +157,3 @@ class WorkloadSocket:
 
     async def _fetch(self, request: bytes, context: Context) -> bytes:
         return secrets.fetched(request, self._held)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Literal
 
 from byway.ads.catalogue import Lookup, Proxy, Refusal
@@ -78,9 +78,9 @@ class MeshCatalogue:
         """Lets the sessions go on: the proposal is decided."""
         self._settled.set()
 
-    def release(self, held: set[Hashable]) -> int:
-        """Forgets all that is not among `held`, and returns how many results were discarded."""
-        for root in [root for root in self._held if root not in held]:
+    def release(self, is_read: Callable[[Hashable], bool]) -> int:
+        """Forgets what nobody reads any more, and returns how many results were discarded."""
+        for root in [root for root in self._held if not is_read(root)]:
             self._held.discard(root)
             self._database.unsubscribe(root.query, *root.args)
         return self._database.sweep()

@@ -252,7 +252,9 @@ def listen_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65535):
         raise ValueError(text)
-    return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    return str(ipaddress.IPv4Address(host)), int(port)
 
 
 def workload_name(service: str, version: str, found: MeshService) -> str:

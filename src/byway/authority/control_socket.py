@@ -43,14 +43,11 @@ async def control_socket_server(path: Path, service: CertificateService) -> grpc
 
 
 def _bind(server: grpc.aio.Server, path: Path) -> None:
-    old_mask = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{path}")
-        path.chmod(0o600)
+        path.chmod(0o600)  # until here the directory alone has kept others out
     except (OSError, RuntimeError) as fault:
         raise UnusableSocket(f"cannot listen on {path}: {fault}") from fault
-    finally:
-        os.umask(old_mask)
 
 
 def _remove_stale(path: Path) -> None:

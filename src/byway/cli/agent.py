@@ -6,10 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from byway.cli.launch import address, launched
+from byway.app.settings import AgentSettings
+from byway.app.state import default_state
+from byway.cli.demo import CertificateLife
 from byway.cli.options import Envoy, State
 from byway.cli.serve import Mesh
-from byway.cli.state import default_state
+from byway.cli.values import address, seconds
 
 
 def command(
@@ -18,18 +20,20 @@ def command(
     state: State = None,
     envoy: Envoy = None,
     xds: Annotated[str, Parameter(help="The control plane's xDS and CSR address (HOST:PORT).")] = "127.0.0.1:15012",
+    certificate_life: CertificateLife = "24h",
 ) -> int:
     """Run this host's agent alone, until it is told to stop.
 
     It runs what `plan.json` in the state directory names. When it stops, applications and Envoys go on; a restarted
     agent adopts them.
     """
-    return launched(
-        "host",
-        "run_agent",
-        "AgentSettings",
+    settings = AgentSettings(
         mesh=mesh,
         state=state or str(default_state(mesh)),
         envoy=envoy or "",
         control_plane=address("--xds", xds),
+        certificate_life_s=seconds("--certificate-life", certificate_life),
     )
+    from byway.app.host import run_agent
+
+    return run_agent(settings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from byway.base.diagnostics import Severity
+from byway.cli.answers import WriteAnswer
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.files import source_texts
 from byway.cli.options import DEFAULT_SERVER, Files, Namespace, Output, Server, State
-from byway.cli.outcome import WriteAnswer
 from byway.cli.output import show
 from byway.cli.progress import Progress
 from byway.cli.wording import WrongUsageError, counted, finding_line
@@ -28,7 +29,7 @@ def command(
         raise WrongUsageError("analyze: name at least one file or folder with -f")
     texts = source_texts(file)
     body = {
-        "documents": [{"file": text.file, "text": text.text} for text in texts],
+        "sources": texts,
         "namespace": namespace or "default",
         "dry_run": True,
     }
@@ -42,7 +43,7 @@ def command(
 def _findings(answer: WriteAnswer, n_files: int) -> str:
     if not answer.diagnostics:
         return f"nothing wrong in {counted(n_files, 'file')}"
-    n_errors = sum(finding.severity == "error" for finding in answer.diagnostics)
-    n_warnings = sum(finding.severity == "warning" for finding in answer.diagnostics)
+    n_errors = sum(finding.severity is Severity.ERROR for finding in answer.diagnostics)
+    n_warnings = sum(finding.severity is Severity.WARNING for finding in answer.diagnostics)
     summary = f"{counted(n_errors, 'error')}, {counted(n_warnings, 'warning')} in {counted(n_files, 'file')}"
     return "\n".join([*map(finding_line, answer.diagnostics), summary])

@@ -27,7 +27,7 @@ def command(
     if not file:
         raise WrongUsageError("apply: name at least one file or folder with -f")
     body = {
-        "documents": [{"file": text.file, "text": text.text} for text in source_texts(file)],
+        "sources": source_texts(file),
         "namespace": namespace or "default",
         "dry_run": dry_run,
     }

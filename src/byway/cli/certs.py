@@ -7,6 +7,7 @@ from datetime import datetime
 
 from byway.admin.port import CertificateStatus
 from byway.base.clock import SystemClock
+from byway.cli.answers import Certificates
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
 from byway.cli.output import show, table
@@ -16,7 +17,7 @@ from byway.cli.status import remaining
 def command(*, namespace: Namespace = None, output: Output = "table", server: Server = DEFAULT_SERVER) -> int:
     """Show the certificates in use, when they expire, and how often they have been rotated."""
     content = ControlPlane(server).answer("/api/certs")
-    certificates = [c for c in understood(content, list[CertificateStatus]) if _is_in(c, namespace)]
+    certificates = [c for c in understood(content, Certificates).certificates if _is_in(c, namespace)]
     show(certificates, output, lambda: certificate_table(certificates, SystemClock().now()))
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from byway.admin.port import VersionReport
+from byway.app.state import default_state
 from byway.base.clock import SystemClock
 from byway.base.errors import BywayError
 from byway.cli.checkup import Check, checkup_text
@@ -14,7 +15,6 @@ from byway.cli.mesh_health import GROUP, mesh_checks
 from byway.cli.options import DEFAULT_SERVER, Envoy, Output, Server, State
 from byway.cli.output import show
 from byway.cli.progress import Progress
-from byway.cli.state import default_state
 from byway.model.names import PORT_ADMIN, PORT_XDS
 
 PORTS = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from byway.admin.port import VersionReport
 from byway.base.errors import FaultError, UsageError
 from byway.cli.state import write_token
 from byway.cli.wording import WrongUsageError
@@ -35,25 +37,31 @@ class ControlPlane:
     def answer(self, path: str, **query: object) -> Any:
         """The JSON at `path`; what is None in the query is left out."""
         wanted = {name: str(value) for name, value in query.items() if value is not None}
-        return self._exchange("GET", path, READ_S, params=wanted)
+        response = self._exchange("GET", path, READ_S, params=wanted)
+        if response.status_code == 401:  # away from loopback, reading needs the token, too
+            response = self._exchange("GET", path, READ_S, params=wanted, headers=_bearer(write_token(self._state, "")))
+        return self._content(response)
 
     def write(self, path: str, body: Mapping[str, Any]) -> Any:
         """Posts a change with the token of the mesh; the answer comes when the fleet has it."""
-        headers = {"authorization": f"Bearer {token}"} if (token := self._token()) else {}
-        return self._exchange("POST", path, ROLLOUT_S, json=body, headers=headers)
+        headers = {**_bearer(self._token()), "content-type": "application/json"}
+        return self._content(
+            self._exchange("POST", path, ROLLOUT_S, content=msgspec.json.encode(body), headers=headers)
+        )
 
     def _token(self) -> str:
-        mesh = "" if self._state else str(self.answer("/api/version").get("mesh", ""))
+        is_given = self._state or os.environ.get("BYWAY_TOKEN")
+        mesh = "" if is_given else understood(self.answer("/api/version"), VersionReport).mesh
         return write_token(self._state, mesh)
 
-    def _exchange(self, method: str, path: str, read_s: float, **request: Any) -> Any:
+    def _exchange(self, method: str, path: str, read_s: float, **request: Any) -> httpx.Response:
         import httpx
 
         # The address is our own network's: never by way of a proxy from the environment.
         timeout = httpx.Timeout(read_s, connect=CONNECT_S)
         try:
             with httpx.Client(trust_env=False, verify=self.server.startswith("https:"), timeout=timeout) as client:
-                response = client.request(method, self.server + path, **request)
+                return client.request(method, self.server + path, **request)
         except httpx.ConnectError as error:
             raise FaultError(self._unreachable()) from error
         except httpx.TimeoutException as error:
@@ -62,7 +70,6 @@ class ControlPlane:
             raise FaultError(
                 f"{self.server} broke the connection: {error} (byway check looks for the reason)"
             ) from error
-        return self._content(response)
 
     def _unreachable(self) -> str:
         mend = "start one with `byway demo` or `byway up`, or say where with --server"
@@ -86,6 +93,10 @@ class ControlPlane:
             )
         trouble = UsageError if response.status_code < 500 else FaultError
         raise trouble(str(message or f"{self.server} answers HTTP {response.status_code}"))
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def segment(name: str) -> str:

@@ -36,9 +36,9 @@ def command(
     body: dict[str, Any] = {"namespace": namespace or "default", "dry_run": dry_run}
     match (kind, name, file):
         case (None, None, [_, *_] as paths):
-            body["documents"] = [{"file": text.file, "text": text.text} for text in source_texts(paths)]
+            body["sources"] = source_texts(paths)
         case (str(), str(), None | []):
-            body |= {"kind": kind, "name": name}
+            body["targets"] = [{"kind": kind, "name": name}]
         case _:
             raise WrongUsageError("delete: name what to delete with -f FILE…, or with KIND NAME")
     with Progress("waiting for the fleet to let go"):

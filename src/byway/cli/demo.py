@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from byway.cli.launch import address, launched, number_within, seconds
+from byway.app.settings import LocalSettings
 from byway.cli.options import Envoy, State
+from byway.cli.values import address, number_within, seconds
 
 MESH: Final = "demo"
 
@@ -48,10 +49,7 @@ def command(
     Each service is a process of its own with its own identity and Envoy; the control plane and the agent are
     processes, too. When it ends, by Ctrl-C or --for, nothing is left on the machine but the state directory.
     """
-    return launched(
-        "local",
-        "run_local",
-        "LocalSettings",
+    settings = LocalSettings(
         mesh=MESH,
         file="",
         state=state or "",
@@ -64,3 +62,6 @@ def command(
         xds=address("--xds", xds),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
+    from byway.app.local import run_local
+
+    return run_local(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from byway.cli.options import State
@@ -18,7 +17,10 @@ def command(*, state: State = None) -> int:
     states = [Path(state).expanduser()] if state else list(known_states())
     if not states:
         print("no mesh has run on this machine")
+        return 0
+    from byway.app.local import down
+
     for folder in states:
-        import_module("byway.app.local").down(str(folder))
+        down(str(folder))
         print(f"{folder.name}: down, nothing of it runs ({folder} keeps its state)")
     return 0

@@ -11,12 +11,12 @@ from byway.admin.port import SourceText
 from byway.cli.wording import FileError
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-LIMIT_BYTES: Final = 16 * 1024 * 1024
-STDIN: Final = "-"
+LIMIT_BYTES: Final = 8 * 1024 * 1024
+STDIN: Final = "/dev/stdin"
 
 
 def source_texts(paths: Sequence[str]) -> tuple[SourceText, ...]:
-    """The texts of files, of the resource files in folders (not in folders below them), and of `-`; each file once."""
+    """The texts of files, of the resource files right in folders, and of the standard input; each file once."""
     texts, seen = [], set()
     for path in paths:
         if path == STDIN:

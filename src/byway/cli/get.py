@@ -80,7 +80,7 @@ def command(
     """
     path = f"/api/resources/{segment(kind)}" + (f"/{segment(name)}" if name else "")
     answer = ControlPlane(server).answer(path, namespace=namespace)
-    bodies: list[Body] = answer if isinstance(answer, list) else [answer]
+    bodies: list[Body] = answer["items"]
     if output == "json":
         print(json_text(bodies[0] if name and len(bodies) == 1 else bodies))
     elif output == "yaml":

@@ -9,9 +9,9 @@ import msgspec
 from cyclopts import Parameter
 
 from byway.cli.control_plane import ControlPlane, understood
-from byway.cli.launch import seconds
 from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
 from byway.cli.output import show, table
+from byway.cli.values import seconds
 from byway.cli.wording import latency, percent
 from byway.telemetry.graph import Edge, Graph
 
@@ -32,7 +32,7 @@ def command(
     Every edge that requests have really taken is there, also those that were quiet within the window. SECURED has a
     √ where all calls were mutually authenticated and encrypted.
     """
-    content = ControlPlane(server).answer("/api/graph", window_s=seconds("--window", window))
+    content = ControlPlane(server).answer("/api/graph", window=seconds("--window", window))
     graph = understood(content, Graph)
     edges = tuple(
         edge for edge in graph.edges if namespace in {None, edge.source.namespace, edge.destination.namespace}

@@ -75,10 +75,16 @@ def _called(verb: Verb, arguments: list[str]) -> int | None:
     from cyclopts import CycloptsError
 
     try:
-        outcome = verb_app(verb)(arguments)
+        outcome = verb_app(verb)(_with_standard_input(arguments))
     except CycloptsError as error:
         raise WrongUsageError(_usage_message(str(error), verb)) from error
     return outcome if isinstance(outcome, int) else None
+
+
+def _with_standard_input(arguments: list[str]) -> list[str]:
+    """Spells a lone `-` as the file it stands for, since the parser would take it for an option; not after `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return ["/dev/stdin" if word == "-" else word for word in arguments[:end]] + arguments[end:]
 
 
 def verb_app(verb: Verb) -> App:

@@ -9,6 +9,7 @@ from typing import Final
 import byway
 from byway.admin.port import CertificateStatus, ProxyStatus, VersionReport
 from byway.base.errors import BywayError
+from byway.cli.answers import Certificates, Proxies
 from byway.cli.checkup import Check, Verdict
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.installation import root_certificate_verdict
@@ -25,8 +26,8 @@ def mesh_checks(control_plane: ControlPlane, running: VersionReport, now: dateti
             "warning", f"it is Byway {running.byway}, this is {byway.__version__}", "use the same version on both sides"
         )
     try:
-        proxies = understood(control_plane.answer("/api/status"), list[ProxyStatus])
-        certificates = understood(control_plane.answer("/api/certs"), list[CertificateStatus])
+        proxies = understood(control_plane.answer("/api/status"), Proxies).proxies
+        certificates = understood(control_plane.answer("/api/certs"), Certificates).certificates
     except BywayError as error:
         yield _check("failed", "the control plane cannot tell how the mesh is", str(error))
         return

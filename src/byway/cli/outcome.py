@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from byway.admin.port import Change, RolloutReport
+from byway.cli.answers import WriteAnswer
 from byway.cli.control_plane import understood
 from byway.cli.options import Format
 from byway.cli.output import show
-from byway.cli.wording import Finding, counted, finding_line, milliseconds
-
-_NETWORKING: Final = ("VirtualService", "DestinationRule", "Gateway", "WorkloadEntry", "ServiceEntry", "Sidecar")
-_SECURITY: Final = ("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication")
-API_GROUPS: Final = {
-    **dict.fromkeys(_NETWORKING, "networking.istio.io"),
-    **dict.fromkeys(_SECURITY, "security.istio.io"),
-    "MeshConfig": "byway.dev",
-}
-
-
-class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the control plane says to a write."""
-
-    diagnostics: tuple[Finding, ...] = ()
-    changes: tuple[Change, ...] = ()
-    rollout: RolloutReport | None = None
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether the write was refused."""
-        return any(finding.severity == "error" for finding in self.diagnostics)
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether every proxy that had to take the change took it."""
-        return self.rollout is None or (self.rollout.n_acked >= self.rollout.n_affected and not self.rollout.refusals)
+from byway.cli.wording import counted, finding_line, milliseconds
 
 
 def told(content: Any, output: Format, *, dry_run: bool) -> int:
@@ -61,7 +34,9 @@ def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
 
 def reference(change: Change) -> str:
     """A resource as kubectl names it: `virtualservice.networking.istio.io/link-service`."""
-    group = API_GROUPS.get(change.kind)
+    from byway.kinds.registry import BY_NAME
+
+    group = BY_NAME[change.kind].group if change.kind in BY_NAME else ""
     return f"{change.kind.lower()}{f'.{group}' if group else ''}/{change.name}"
 
 

@@ -13,9 +13,10 @@ PATIENCE_S: Final = 1.0
 class Progress:
     """While it is entered, shows what is waited for and since when; shows nothing where stderr is no terminal."""
 
-    def __init__(self, waiting_for: str, stream: TextIO | None = None) -> None:
+    def __init__(self, waiting_for: str, stream: TextIO | None = None, *, patience_s: float = PATIENCE_S) -> None:
         self._waiting_for = waiting_for
         self._stream = stream or sys.stderr
+        self._patience_s = patience_s
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -34,7 +35,7 @@ class Progress:
 
     def _tick(self) -> None:
         n_seconds = 0
-        while not self._is_over.wait(PATIENCE_S):
+        while not self._is_over.wait(self._patience_s):
             n_seconds += 1
             self._stream.write(f"\r\x1b[K{self._waiting_for} … {n_seconds} s")
             self._stream.flush()

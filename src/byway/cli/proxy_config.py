@@ -37,7 +37,7 @@ def command(
         raise WrongUsageError(f"proxy-config: `{sections}` is not among {', '.join(SECTIONS)}")
     target = f"{workload}.{namespace}" if namespace and "." not in workload else workload
     control_plane = ControlPlane(server)
-    held = {name: control_plane.answer(f"/api/proxy-config/{segment(target)}/{name}") for name in wanted}
+    held = {name: control_plane.answer(f"/api/proxy-config/{segment(target)}/{name}")["config"] for name in wanted}
     show(held if len(held) > 1 else next(iter(held.values())), output, lambda: _tables(held))
     return 0
 

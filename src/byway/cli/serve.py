@@ -6,10 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from byway.app.settings import ControlPlaneSettings
+from byway.app.state import default_state
 from byway.cli.demo import AdminAddress, CertificateLife, XdsAddress
-from byway.cli.launch import address, launched, seconds
 from byway.cli.options import Envoy, State
-from byway.cli.state import default_state
+from byway.cli.values import address, seconds
 
 Mesh = Annotated[str, Parameter(help="The mesh's name; it decides the state directory where --state does not.")]
 
@@ -24,10 +25,7 @@ def command(
     certificate_life: CertificateLife = "24h",
 ) -> int:
     """Run the control plane alone, until it is told to stop."""
-    return launched(
-        "control_plane",
-        "run_control_plane",
-        "ControlPlaneSettings",
+    settings = ControlPlaneSettings(
         mesh=mesh,
         state=state or str(default_state(mesh)),
         envoy=envoy or "",
@@ -35,3 +33,6 @@ def command(
         xds=address("--xds", xds),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
+    from byway.app.control_plane import run_control_plane
+
+    return run_control_plane(settings)

@@ -9,23 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
+from byway.app.state import state_roots
 from byway.base.errors import FaultError, UsageError
 from byway.cli.wording import WrongUsageError
-
-SYSTEM_ROOT: Final = Path("/var/lib/byway")
-
-
-def state_roots() -> tuple[Path, ...]:
-    """The folders whose children are state directories, the one for this user's own meshes first."""
-    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "byway"
-    return (SYSTEM_ROOT,) if os.geteuid() == 0 else (own, SYSTEM_ROOT)
-
-
-def default_state(mesh: str) -> Path:
-    """Where a mesh of this name keeps its state when nobody says otherwise."""
-    return state_roots()[0] / mesh
 
 
 def known_states() -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from byway.admin.port import ProxyStatus
 from byway.base.clock import SystemClock
+from byway.cli.answers import Proxies
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
 from byway.cli.output import show, table
@@ -23,7 +24,7 @@ def command(*, namespace: Namespace = None, output: Output = "table", server: Se
     valid.
     """
     content = ControlPlane(server).answer("/api/status")
-    proxies = [p for p in understood(content, list[ProxyStatus]) if namespace in {None, p.namespace}]
+    proxies = [p for p in understood(content, Proxies).proxies if namespace in {None, p.namespace}]
     show(proxies, output, lambda: status_table(proxies, SystemClock().now()))
     return 0
 

@@ -9,11 +9,12 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
+from byway.cli.answers import GoldenSignals
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.graph import Window
-from byway.cli.launch import seconds
 from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
 from byway.cli.output import show, table
+from byway.cli.values import seconds
 from byway.cli.wording import latency, percent
 from byway.telemetry.golden import Signals
 
@@ -45,7 +46,7 @@ def command(
     control_plane, window_s = ControlPlane(server), seconds("--window", window)
 
     def signals() -> list[Signals]:
-        found = understood(control_plane.answer("/api/top", window_s=window_s), list[Signals])
+        found = understood(control_plane.answer("/api/top", window=window_s), GoldenSignals).signals
         return [s for s in found if f"{s.kind}s" == what and namespace in {None, s.namespace}]
 
     if once or output != "table" or not sys.stdout.isatty():

@@ -8,10 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from byway.cli.answers import TraceList
 from byway.cli.control_plane import ControlPlane, segment, understood
-from byway.cli.launch import number_within
 from byway.cli.options import DEFAULT_SERVER, Output, Server
 from byway.cli.output import show, table
+from byway.cli.values import number_within
 from byway.cli.wording import counted, latency
 from byway.telemetry.traces import SpanNode, Trace, TraceSummary
 
@@ -42,8 +43,8 @@ def command(
         return 0
     n = int(number_within("--limit", limit, 1, 200))
     content = control_plane.answer("/api/traces", service=service, limit=n)
-    summaries = understood(content, list[TraceSummary])
-    show(content, output, lambda: summary_table(summaries))
+    summaries = understood(content, TraceList).traces
+    show(content["traces"], output, lambda: summary_table(summaries))
     return 0
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from byway.app.settings import LocalSettings
 from byway.cli.demo import AdminAddress, CertificateLife, Proxying, XdsAddress
-from byway.cli.launch import address, launched, seconds
 from byway.cli.options import Envoy, State
+from byway.cli.values import address, seconds
 from byway.cli.wording import FileError
 
 
@@ -29,10 +30,7 @@ def command(
     """Run a mesh of your own local processes, described in one file, until Ctrl-C."""
     if not Path(file).is_file():
         raise FileError(f"{file}: no such file (describe your mesh in it, or name another file with -f)")
-    return launched(
-        "local",
-        "run_local",
-        "LocalSettings",
+    settings = LocalSettings(
         mesh="",
         file=str(Path(file).resolve()),
         state=state or "",
@@ -45,3 +43,6 @@ def command(
         xds=address("--xds", xds),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
+    from byway.app.local import run_local
+
+    return run_local(settings)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from byway.base.diagnostics import Diagnostic, Severity
 from byway.base.errors import UsageError
 
 
@@ -15,23 +14,10 @@ class FileError(UsageError):
     """A file is at fault; the message begins with its name, as compilers' messages do."""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A diagnostic as the admin API sends it."""
-
-    severity: str = "error"
-    code: str
-    message: str
-    file: str = ""
-    line: int = 0
-    column: int = 0
-    hint: str = ""
-    subject: str = ""
-
-
-def finding_line(finding: Finding) -> str:
+def finding_line(finding: Diagnostic) -> str:
     """A diagnostic as compilers print it: `file:line:column: what is wrong (what to do) [code]`."""
-    place = f"{finding.file}:{finding.line}:{finding.column}" if finding.file else finding.subject
-    severity = {"error": "", "info": "note: "}.get(finding.severity, f"{finding.severity}: ")
+    place = str(finding.position or finding.subject)
+    severity = {Severity.ERROR: "", Severity.WARNING: "warning: ", Severity.INFO: "note: "}[finding.severity]
     hint = f" ({finding.hint})" if finding.hint else ""
     return f"{place}{': ' if place else ''}{severity}{finding.message}{hint} [{finding.code}]"
 

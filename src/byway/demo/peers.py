@@ -73,3 +73,7 @@ class Peers:
             # Not 503: whoever retries on 503 must not repeat a whole tree of calls because of one leaf.
             raise DependencyError(callee, 502, f"answered {reply.status}")
         return reply
+
+    def close(self) -> None:
+        """Close what lies idle."""
+        self._connections.close()

@@ -102,11 +102,7 @@ def _destination_rule(db: Database, resource: Resource) -> Iterator[Diagnostic]:
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     base = STARTED_WITH(db, "mesh")
     yield from mesh_config.mesh_defaults(resource, base).diagnostics
-    if resource.id.namespace not in ("", base.root_namespace):
-        text = f"MeshConfig is read from namespace {base.root_namespace} only, so this one has no effect"
-        hint = f"set metadata.namespace: {base.root_namespace}"
-        yield _warning(resource, "mesh-config-outside-root", text, "metadata", hint)
-    others = sorted(i for i in INDEX(db, ("kind", "MeshConfig")) - {resource.id} if i.namespace == base.root_namespace)
+    others = sorted(INDEX(db, ("kind", "MeshConfig")) - {resource.id})
     if others:
         text = f"the mesh has {', '.join(map(str, others))} already; only the first by name counts"
         yield _warning(resource, "several-mesh-configs", text, "metadata.name", "put everything into one MeshConfig")

@@ -77,8 +77,8 @@ def traffic_policy(db: Database, namespace: str, name: ClusterName) -> TrafficPo
     merged = default_policy(db, name.host)
     own = own_policies(db, namespace, name.host)
     for policy in reversed(own):
-        merged = policy.policy.over(merged)
-        merged = dict(policy.ports).get(name.port, TrafficPolicy()).over(merged)
+        # As in Istio, what is said for one port stands instead of what is said for the whole host.
+        merged = dict(policy.ports).get(name.port, policy.policy).over(merged)
     chosen = subset(db, namespace, name.host, name.subset) if name.subset else None
     return chosen.policy.over(merged) if chosen else merged
 

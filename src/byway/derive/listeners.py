@@ -63,9 +63,9 @@ def listener_names(db: Database, namespace: str, instance: str) -> tuple[str, ..
 
 
 def _inbound_port(db: Database, found: Workload, port: WorkloadPort, services: tuple[Service, ...]) -> InboundPort:
-    # In explicit mode peers call a port of the proxy; operators always speak of the application's own.
-    number = port.application if found.interception is Interception.EXPLICIT else port.number
     owner = _owner(found, port, services)
+    # In explicit mode both ports are whatever was free on the host; operators speak of the one that is declared.
+    number = owner[1].number if owner and found.interception is Interception.EXPLICIT else port.number
     protocol = owner[1].protocol if owner else Protocol.TCP
     return InboundPort(
         name=port.name,

@@ -101,10 +101,10 @@ def selector_of(db: Database, resource_id: ResourceId) -> Labels:
 
 @query
 def mesh_defaults(db: Database) -> MeshDefaults:
-    """What holds across the mesh: the MeshConfig of the root namespace over what the control plane was started with."""
+    """What holds across the mesh: the MeshConfig over what the control plane was started with."""
     base = STARTED_WITH(db, "mesh")
     for resource_id in sorted(INDEX(db, ("kind", MESH_CONFIG_KIND))):
         resource = RESOURCE(db, resource_id)
-        if resource is not None and resource_id.namespace == base.root_namespace:
+        if resource is not None:
             return mesh_config.mesh_defaults(resource, base).value
     return base

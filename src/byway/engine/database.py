@@ -102,7 +102,7 @@ class Database(State):
             memo.subscription = Subscription(self.n_subscribed)
             self.n_subscribed += 1
             if memo.state == CLEAN:
-                memo.subscription.is_news(memo.value, memo.changed_at)
+                memo.subscription.is_news(memo.value)
             else:
                 self.pending[memo] = None
         memo.subscription.n_holders += 1
@@ -132,7 +132,7 @@ class Database(State):
             for memo in sorted(self.pending, key=_order):
                 value = self._outcome(memo)
                 del self.pending[memo]
-                if memo.subscription is not None and memo.subscription.is_news(value, memo.changed_at):
+                if memo.subscription is not None and memo.subscription.is_news(value):
                     reported[Root(memo.query, memo.arguments)] = None
         return list(reported)
 

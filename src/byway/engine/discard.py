@@ -31,7 +31,6 @@ def _sweep_rings(state: State) -> int:
     dropped = [memo for table in state.memos.values() for memo in table.values() if memo not in reached]
     for memo in dropped:
         memo.drop(state)
-        state.loose.pop(memo, None)
     for memo in dropped:
         _report(state, memo)
     state.loose = {node: None for node in state.loose if not isinstance(node, Memo) or node in reached}

@@ -13,8 +13,6 @@ An exception of a query itself passes through unchanged: it is a fault of the pr
 is data beside the result.
 """
 
-# ruff: noqa: N818  # errors are named for what happened, without a suffix
-
 from __future__ import annotations
 
 from byway.base.errors import UsageError

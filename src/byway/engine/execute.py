@@ -1,7 +1,7 @@
 """Execute: run the function of a query, record what it reads, and compare the outcome with the remembered one.
 
-Whatever is raised below a query fails that query too, even if the function caught it: an error is not a value that
-could be remembered, so nothing may be computed from it.
+Whatever is raised below a query fails that query too, in the same way, even if the function caught it: an error is not
+a value that could be remembered, so nothing may be computed from it. Reads after it are not recorded any more.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ def execute(db: Database, memo: Memo) -> None:
     try:
         value = memo.query.function(db, *memo.arguments)
         if db.failure is not None:
-            db.failure.add_note(f"{memo} caught this error and went on, but an error below a query is its own")
-            raise db.failure
+            raise first_failure(memo, db.failure)
         is_cut_off = memo.value is not NOTHING and is_same(memo.value, value)
-    except BaseException:
+    except BaseException as error:
         memo.must_run = True
         db.has_failed = True
-        raise
+        if db.failure is None or db.failure is error or not isinstance(error, Exception):
+            raise
+        raise first_failure(memo, db.failure) from db.failure.__cause__
     finally:
         db.reads = outer
         memo.record(db, reads)
@@ -47,6 +48,12 @@ def execute(db: Database, memo: Memo) -> None:
         memo.counts.n_cut_off += 1
         if db.on_event is not None:
             db.on_event(DidCutOff(memo.query, memo.arguments))
+
+
+def first_failure(memo: Memo, failure: BaseException) -> BaseException:
+    """What was raised below the memo, for a function that has returned, or raised something else, all the same."""
+    failure.add_note(f"{memo} caught this error and went on, but an error below a query is its own")
+    return failure
 
 
 def settle(db: Database, memo: Memo) -> None:

@@ -18,6 +18,8 @@ def fetch(db: Database, memo: Memo) -> Any:
     """The value of the memo in this revision, recorded as read by the running query."""
     if db.n_writers:
         raise QueryInsideWrite(f"{memo} was asked while a batch is half written; ask it after the `with` block")
+    if db.failure is not None:
+        raise db.failure  # the running query has caught it and asks for more, but it has failed already
     if db.reads is not None:
         db.reads[memo] = None  # before anything can raise: who reads a failing query depends on it
     elif db.strict:
@@ -31,5 +33,6 @@ def fetch(db: Database, memo: Memo) -> Any:
             refresh(db, memo)
     except BaseException as error:
         db.failure = error if db.active else None
+        db.reads = None
         raise
     return memo.value

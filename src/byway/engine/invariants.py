@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from byway.engine.input import Cell
 from byway.engine.memo import CLEAN, NOTHING, STALE, Memo, Node
 from byway.engine.state import State
 
@@ -42,8 +43,14 @@ def _of_node(state: State, node: Node, nodes: set[Node]) -> Iterator[str]:
             yield f"{node.key} believes to be read by {memo}"
         if node.state == STALE and memo.state == CLEAN:
             yield f"{memo} is clean above {node.key}, which is stale"
-    if isinstance(node, Memo) and not node.dependants and node.subscription is None and node not in state.loose:
-        yield f"{node} can be dropped, but the next sweep will not look at it"
+    if not node.dependants and node not in state.loose and _is_droppable(node):
+        yield f"{node.key} can be dropped, but the next sweep will not look at it"
+
+
+def _is_droppable(node: Node) -> bool:
+    if isinstance(node, Memo):
+        return node.subscription is None
+    return isinstance(node, Cell) and node.value is node.input.default
 
 
 def _of_memo(state: State, memo: Memo, nodes: set[Node]) -> Iterator[str]:
@@ -54,8 +61,8 @@ def _of_memo(state: State, memo: Memo, nodes: set[Node]) -> Iterator[str]:
             yield f"{memo} reads {node.key}, which is gone"
         if memo not in node.dependants:
             yield f"{node.key} does not know that {memo} reads it"
-        if memo.state == CLEAN and node.state != CLEAN:
-            yield f"{memo} is clean, but {node.key} below it is not"
+        if memo.state == CLEAN and (node.state != CLEAN or node.changed_at > memo.verified_at):
+            yield f"{memo} is clean, but {node.key} below it is not, or has changed since"
     if memo.state == CLEAN and (memo.must_run or memo.value is NOTHING):
         yield f"{memo} is clean without a value of its own"
     if memo.state == STALE and memo.subscription is not None and memo not in state.pending:

@@ -26,8 +26,8 @@ def reuse(db: Database, memo: Memo) -> None:
 
 def recheck(db: Database, memo: Memo) -> None:
     """Run the query again, unrecorded, and insist on the same value."""
-    outer, on_event = db.reads, db.on_event
-    db.reads, db.on_event = {}, None  # a run that only compares is no work that the reader asked for
+    outer = db.reads, db.on_event
+    db.reads, db.on_event = {}, None  # a run that only compares is nobody's work
     db.active.append(memo)
     try:
         value = memo.query.function(db, *memo.arguments)
@@ -40,7 +40,7 @@ def recheck(db: Database, memo: Memo) -> None:
         raise untracked_read(memo, f"raised {reprlib.repr(error)}") from error
     finally:
         db.active.pop()
-        db.reads, db.on_event = outer, on_event
+        db.reads, db.on_event = outer
     if not same:
         raise untracked_read(memo, f"gave {_short(value)}")
 

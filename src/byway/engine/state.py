@@ -51,8 +51,8 @@ class State:
         self.counts: dict[AnyQuery, Counts] = {}  # same keys as `memos`
 
         self.active: list[Memo] = []  # the way from the outermost query to the innermost; empty outside of queries
-        self.reads: dict[Node, None] | None = None  # what the running query has read so far; None outside of queries
         self.failure: BaseException | None = None  # what was raised below the running query; None outside of queries
+        self.reads: dict[Node, None] | None = None  # what the running query has read, until a failure; None outside
         self.rechecked: set[Memo] = set()  # strict mode: those already compared during this outermost read
 
         self.n_writers = 0  # how many `write` blocks are open, one within the other

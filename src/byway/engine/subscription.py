@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from byway.engine.cutoff import is_same
 from byway.engine.memo import NOTHING
-from byway.engine.revision import NEVER
 
 if TYPE_CHECKING:
     from byway.engine.database import Database
@@ -31,18 +30,14 @@ class Root(NamedTuple):
 class Subscription:
     """The holders of one root and what they were last told."""
 
-    __slots__ = ("n_holders", "order", "told", "told_at")
+    __slots__ = ("n_holders", "order", "told")
 
     def __init__(self, order: int) -> None:
         self.n_holders = 0
         self.order = order  # roots are reported in the order of their first subscription
         self.told: Any = NOTHING  # the value last known to the holders; NOTHING if there was none, or an error
-        self.told_at = NEVER  # when that value came about
 
-    def is_news(self, value: Any, changed_at: int) -> bool:
+    def is_news(self, value: Any) -> bool:
         """Whether the holders must hear of this outcome, which they know from now on; NOTHING stands for an error."""
-        is_known = value is not NOTHING and self.told is not NOTHING
-        is_news = not is_known or (changed_at > self.told_at and not is_same(self.told, value))
-        self.told = value
-        self.told_at = changed_at
-        return is_news
+        told, self.told = self.told, value
+        return value is NOTHING or told is NOTHING or not is_same(told, value)

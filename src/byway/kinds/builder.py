@@ -7,7 +7,7 @@ reading.
 
 from __future__ import annotations
 
-# ruff: noqa: N818  # errors are named for what happened, without a suffix
+# errors are named for what happened, without a suffix
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from byway.kinds.labels import shown
 from byway.kinds.path import child, item
 from byway.kinds.scalar import OutOfRange, plain_scalar
 
+MAX_DIAGNOSTICS: Final = 100
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 200_000
 MAX_CHARACTERS: Final = 8 * 1024 * 1024
@@ -231,6 +232,8 @@ class Builder:
 
     def _wrong(self, event: yaml.Event, code: str, message: str, hint: str) -> None:
         self._is_valid = False
+        if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+            raise self._fault(event, "too-many-errors", "more is wrong than is shown", "mend the other errors first")
         self.diagnostics.append(self._fault(event, code, message, hint).diagnostic(self._file))
 
 

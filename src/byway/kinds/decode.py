@@ -16,6 +16,7 @@ from byway.kinds.finding import Findings
 from byway.kinds.labels import shown
 from byway.kinds.message import Message, Problem
 from byway.kinds.metadata import Metadata, metadata
+from byway.kinds.path import child
 from byway.kinds.reader import FAILED, mismatch
 from byway.kinds.registry import BY_NAME, KINDS, Kind, is_mesh_group, names_in, split_api_version, supported
 from byway.kinds.resource import Resource, ResourceId
@@ -150,4 +151,6 @@ def _judge_top(body: dict[str, Any], kind: Kind, findings: Findings) -> None:
         layout = plan(kind.spec)
         is_spec_field = name in layout.fields or name in layout.known
         hint = "put it under spec:" if is_spec_field else closest(name, _TOP)
-        findings.add(name, Problem(code="unknown-field", message=f"is no field of a {kind.name} document", hint=hint))
+        findings.add(
+            child("", name), Problem(code="unknown-field", message=f"is no field of a {kind.name} document", hint=hint)
+        )

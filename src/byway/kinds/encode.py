@@ -21,18 +21,13 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _text(dumper: yaml.CSafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value and value.isprintable() else None
+    style = "|" if "\n" in value and value.replace("\n", "").isprintable() else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if _is_ambiguous(value) else style)
 
 
 def _is_ambiguous(value: str) -> bool:
     try:
-        return (
-            value in LOOSE_BOOLEANS
-            or value == "<<"
-            or not isinstance(plain_scalar(value), str)
-            or value[0] in "+-.0123456789"
-        )
+        return value in LOOSE_BOOLEANS or value == "<<" or not isinstance(plain_scalar(value), str) or value.isdecimal()
     except OutOfRange:
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from byway.base.diagnostics import Diagnostic, Severity
@@ -13,14 +15,28 @@ _NAMING = frozenset({"unsupported-field", "unknown-field", "missing-field"})
 """Codes whose message goes on from the field's name."""
 
 
+MAX_FINDINGS: Final = 100
+_MORE: Final = Problem(
+    code="too-many-errors", message="more was found than is shown", hint="mend the other errors first"
+)
+
+
 class Findings(msgspec.Struct):
-    """All that was found in one document; the first error does not end the search."""
+    """All that was found in one document; the first error does not end the search, but the hundredth does."""
 
     found: list[tuple[str, Problem]] = []
 
     def add(self, path: str, problem: Problem) -> None:
         """One more; the problem's own `at` leads on from `path`."""
-        self.found.append((joined(path, problem.at), problem))
+        if not self.is_full:
+            self.found.append((joined(path, problem.at), problem))
+            if self.is_full:
+                self.found.append((path, _MORE))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no use in looking any further."""
+        return len(self.found) >= MAX_FINDINGS
 
     @property
     def has_errors(self) -> bool:

@@ -12,6 +12,7 @@ from byway.kinds import reader
 from byway.kinds.finding import Findings
 from byway.kinds.labels import dns_label, dns_name, label_key, label_value, shown
 from byway.kinds.message import Check, Problem
+from byway.kinds.path import child
 from byway.kinds.reader import FAILED
 from byway.kinds.registry import Kind
 
@@ -84,6 +85,6 @@ def _stray(field: str) -> Problem:
             hint="write name:, so that applying twice changes nothing",
             at=field,
         )
-    at = field if field.isidentifier() else f"[{msgspec.json.encode(field).decode()}]"
+    at = child("", field)
     hint = f"did you mean an annotation or a label? Put {shown(field)} under annotations: or labels:"
     return Problem(code="unknown-field", message="is no field of metadata", hint=hint, at=at)

@@ -9,7 +9,7 @@ from collections.abc import Container
 
 import msgspec
 
-_PLAIN = re.compile(r"[A-Za-z_:][A-Za-z0-9_:-]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def child(path: str, key: str) -> str:

@@ -143,7 +143,9 @@ def list_of(element: Reader) -> Reader:
         if not isinstance(value, list):
             findings.add(path, mismatch("a list", value, "begin each element with a hyphen"))
             return FAILED
-        elements = [element(entry, item(path, index), findings) for index, entry in enumerate(value)]
+        elements = []
+        for index, entry in enumerate(value):
+            elements.append(FAILED if findings.is_full else element(entry, item(path, index), findings))
         return FAILED if FAILED in elements else tuple(elements)
 
     return read
@@ -158,6 +160,8 @@ def map_of(key: Reader, entry: Reader) -> Reader:
             return FAILED
         entries: dict[Any, Any] = {}
         for name, content in value.items():
+            if findings.is_full:
+                return FAILED
             place = child(path, name)
             pair = (key(name, place, findings), entry(content, place, findings))
             entries[pair[0]] = pair[1]

@@ -9,7 +9,7 @@ ever taken for something that Istio reads differently: one of the two refuses it
 
 from __future__ import annotations
 
-# ruff: noqa: N818  # errors are named for what happened, without a suffix
+# errors are named for what happened, without a suffix
 import math
 import re
 from typing import Final

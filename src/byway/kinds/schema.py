@@ -20,6 +20,7 @@ from byway.kinds import reader
 from byway.kinds.fields import istio
 from byway.kinds.finding import Findings
 from byway.kinds.message import Message, Problem
+from byway.kinds.path import child
 from byway.kinds.reader import FAILED, Reader
 from byway.kinds.suggestion import closest
 
@@ -86,6 +87,8 @@ def message(form: type[Message], value: Any, path: str, findings: Findings) -> A
     attributes: dict[str, Any] = {}
     n_before = len(findings.found)
     for name, content in value.items():
+        if findings.is_full:
+            return FAILED
         field = layout.fields.get(name)
         if field is None:
             if name not in form.IGNORED:
@@ -103,7 +106,7 @@ def message(form: type[Message], value: Any, path: str, findings: Findings) -> A
 
 
 def _stray(layout: Plan, name: str) -> Problem:
-    at = name if name.isidentifier() else f"[{msgspec.json.encode(name).decode()}]"
+    at = child("", name)
     if name in layout.known:
         return Problem(code="unsupported-field", message="is not supported yet", hint="remove it", at=at)
     choices = layout.fields.keys() | layout.known

@@ -52,8 +52,9 @@ _NEXT_STEPS: Final = {
 class Database:
     """The open file. A method either does all it says or raises, with the file as before."""
 
-    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES, history: int = HISTORY) -> None:
         self._path = path
+        self._history = history
         with self._faults():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
@@ -149,7 +150,7 @@ class Database:
         """Forget what is too old, or too much, for watchers; the newest commit always stays."""
         totals = "SELECT revision, sum(length(batch)) OVER (ORDER BY revision DESC) AS total FROM commits"
         query = f"SELECT coalesce(max(revision), 0) FROM ({totals}) WHERE total > ?"  # noqa: S608 - a constant
-        oldest = max(self._number(query, _MAX_HISTORY_BYTES), revision - HISTORY)
+        oldest = max(self._number(query, _MAX_HISTORY_BYTES), revision - self._history)
         self._connection.execute("DELETE FROM commits WHERE revision <= ? AND revision < ?", (oldest, revision))
 
     @contextlib.contextmanager

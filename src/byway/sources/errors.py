@@ -14,8 +14,6 @@ from __future__ import annotations
 from byway.base.diagnostics import Diagnostic
 from byway.base.errors import FaultError, UsageError
 
-# ruff: noqa: N818  # errors are named for what happened, without a suffix
-
 
 class RevisionConflict(UsageError):
     """The source is not at the revision that the caller expects."""

@@ -7,7 +7,7 @@ what was last read from it: what is invalid is not absent. Hidden files and fold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,7 @@ class FileSource:
         """Always `ReadOnlySource`."""
         raise ReadOnlySource(f"{self._folder} is read only: change its files, and Byway follows")
 
-    async def watch(self, since: int) -> AsyncIterator[Batch]:
+    async def watch(self, since: int) -> AsyncGenerator[Batch, None]:
         """Every change after `since`; see `Source.watch`."""
         while not self._bell.is_closed:
             heard = self._bell.heard()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from byway.sources.errors import RevisionGone
 from byway.sources.source import HISTORY, Batch, Change
@@ -36,16 +36,16 @@ class Bell:
 
 
 class History:
-    """Batches of consecutive revisions, the newest `HISTORY` of them."""
+    """Batches of consecutive revisions, the newest `limit` of them."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, limit: int = HISTORY) -> None:
         self._first = revision
         """The revision before the oldest batch."""
-        self._batches: deque[Batch] = deque(maxlen=HISTORY)
+        self._batches: deque[Batch] = deque(maxlen=limit)
 
     def append(self, revision: int, changes: Sequence[Change]) -> None:
         """One more revision."""
-        if len(self._batches) == HISTORY:
+        if len(self._batches) == self._batches.maxlen:
             self._first = self._batches[0].revision
         self._batches.append(Batch(revision, tuple(changes)))
 
@@ -59,7 +59,7 @@ class History:
         return self._batches[index] if index < len(self._batches) else None
 
 
-async def followed(history: History, bell: Bell, since: int) -> AsyncIterator[Batch]:
+async def followed(history: History, bell: Bell, since: int) -> AsyncGenerator[Batch, None]:
     """Every batch after `since`, until the bell is closed."""
     while not bell.is_closed:
         heard = bell.heard()

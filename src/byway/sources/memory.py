@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from byway.kinds.document import Document
 from byway.kinds.resource import ResourceId
 from byway.sources.admission import admitted, identified
 from byway.sources.errors import RevisionConflict
 from byway.sources.history import Bell, History, followed
-from byway.sources.source import Batch, Change, Put, Snapshot
+from byway.sources.source import HISTORY, Batch, Change, Put, Snapshot
 
 
 class MemorySource:
-    """A `Source` in memory; its commits are as durable as the process."""
+    """A `Source` in memory; its commits are as durable as the process, and watchers may lag `history` revisions."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, history: int = HISTORY) -> None:
         self._documents: dict[ResourceId, Document] = {}
         self._addresses: dict[ResourceId, str] = {}
         self._revision = 0
-        self._history = History(0)
+        self._history = History(0, history)
         self._bell = Bell()
 
     async def load(self) -> Snapshot:
@@ -50,7 +50,7 @@ class MemorySource:
             return self._documents.get(identified(change.document)) != change.document
         return change.id in self._documents
 
-    def watch(self, since: int) -> AsyncIterator[Batch]:
+    def watch(self, since: int) -> AsyncGenerator[Batch, None]:
         """Every commit after `since`; see `Source.watch`."""
         return followed(self._history, self._bell, since)
 

@@ -9,7 +9,7 @@ out of it; - a Service without an address gets one when it is first seen, and ke
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -64,7 +64,7 @@ class Source(Protocol):
         Raises `RevisionConflict`, `CommitRefused`, `ReadOnlySource` or `StoreFault`, and has then changed nothing.
         """
 
-    def watch(self, since: int) -> AsyncIterator[Batch]:
+    def watch(self, since: int) -> AsyncGenerator[Batch, None]:
         """Every commit after revision `since`, until the source is closed; raises `RevisionGone` if some are not
         kept.
         """

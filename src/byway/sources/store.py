@@ -7,7 +7,7 @@ and whoever finds it full is told so at once. A commit that was begun is finishe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from byway.sources.database import MAX_BYTES, Database
 from byway.sources.errors import StoreFault
 from byway.sources.history import Bell
-from byway.sources.source import Batch, Change, Snapshot
+from byway.sources.source import HISTORY, Batch, Change, Snapshot
 
 T = TypeVar("T")
 _MAX_WAITING: Final = 64
@@ -33,11 +33,11 @@ class StoreSource:
         self._bell = Bell()
 
     @classmethod
-    async def open(cls, path: Path, *, max_bytes: int = MAX_BYTES) -> StoreSource:
+    async def open(cls, path: Path, *, max_bytes: int = MAX_BYTES, history: int = HISTORY) -> StoreSource:
         """The store in the file at `path`, made if it is not there; `StoreFault` if it cannot be used."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="byway-store")
         try:
-            database = await asyncio.wrap_future(executor.submit(Database, path, max_bytes))
+            database = await asyncio.wrap_future(executor.submit(Database, path, max_bytes, history))
         except BaseException:
             executor.shutdown(wait=False)
             raise
@@ -51,7 +51,7 @@ class StoreSource:
         """Make the changes in one step; see `Source.commit`. They are on the disk when it returns."""
         return await self._done(partial(self._database.commit, tuple(changes), expected), self._bell.ring)
 
-    async def watch(self, since: int) -> AsyncIterator[Batch]:
+    async def watch(self, since: int) -> AsyncGenerator[Batch, None]:
         """Every commit after `since`; see `Source.watch`."""
         while not self._bell.is_closed:
             heard = self._bell.heard()

@@ -20,7 +20,7 @@ from typing import Final
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
 
-SERIES_PER_SOURCE: Final = 4_000
+SERIES_PER_SOURCE: Final = 8_000
 SERIES: Final = 200_000
 SOURCES: Final = 20_000
 SILENCE_S: Final = 24 * 3600.0

@@ -15,8 +15,8 @@ import msgspec
 from byway.telemetry.aggregation import Labels
 
 SLOT_S: Final = 5.0
-KEPT_S: Final = 600.0
-FLOWS: Final = 50_000
+KEPT_S: Final = 300.0
+FLOWS: Final = 20_000
 UNKNOWN: Final = "unknown"
 DURATION: Final = "istio_request_duration_milliseconds"
 REQUESTS: Final = "istio_requests_total"

@@ -130,7 +130,8 @@ def _action(route: Route) -> RouteAction:
 
 
 def _rewrite(action: RouteAction, route: Route) -> None:
-    authority = route.rule.rewrite.authority or dict(route.rule.headers.request.set).get(":authority", "")
+    asked = {name.lower(): value for name, value in route.rule.headers.request.set}
+    authority = route.rule.rewrite.authority or asked.get(":authority", "") or asked.get("host", "")
     if authority:
         action.host_rewrite_literal = authority
     path = route.rule.rewrite.path

@@ -39,8 +39,8 @@ SOURCE_HEADER: Final = "x-byway-source"
 
 _PEER_NAMESPACE: Final = "byway.peer"
 _PEER_KEY: Final = "source"
-_SERIES_LIMIT: Final = 4000
-"""How many counters (and histograms) one listener may grow before Envoy itself stops adding series."""
+_SERIES_LIMIT: Final = 2000
+"""How many counters (and histograms) one logger may grow; Envoy counts what it drops in `server.stats_overflow`."""
 
 _ISTIO_TEXT: Final = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '

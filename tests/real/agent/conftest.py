@@ -30,6 +30,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
 
 import byway
+from byway.ads.relay import ADS
 from byway.agent import teardown
 from byway.agent.binary import EnvoyNotFound, envoy_binary
 from byway.agent.desk import AgentDesk
@@ -37,7 +38,7 @@ from byway.agent.interception import network
 from byway.agent.interception.addresses import workload_addresses
 from byway.agent.interception.names import namespace_name, namespace_path
 from byway.agent.plan import NetworkPlan, Plan, PortPlan, WorkloadPlan, plan_json
-from byway.agent.workload_socket import DISCOVERY, METRICS, TRACES
+from byway.agent.workload_socket import METRICS, TRACES
 from byway.authority.authority import Authority
 from byway.authority.control_socket import control_socket_server
 from byway.authority.server import CertificateService
@@ -61,7 +62,7 @@ async def main():
     await host.run(settings, clock=SystemClock(), chance=random.Random(7), stop=stop)
 asyncio.run(main())
 """
-APPLICATION = (sys.executable, "-m", "http.server", "8080", "--directory", "/var/empty")
+APPLICATION = (sys.executable, "-m", "http.server", "8080", "--directory", "/usr/share/doc")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -126,23 +127,24 @@ class ControlPlane:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.port = 0
+        self.has_listeners = True
         self.trust_domain = TrustDomain("cluster.local")
         self.desk = AgentDesk(self.trust_domain, SystemClock())
         self.nodes: list[str] = []  # node ids of discovery streams, in order
         self.resumed: list[dict[str, str]] = []  # initial versions each stream came with
-        self.metrics: list[str] = []
+        self.metrics: list[bytes] = []  # as they came: encoded messages of Envoy's stats sink
         self._servers: list[grpc.aio.Server] = []
 
     async def start(self) -> None:
         clock = SystemClock()
-        authority = Authority(opened_signer(self.state, self.trust_domain, clock.now()), self.trust_domain, clock)
-        service = CertificateService(authority, lambda *_: True)
+        self.authority = Authority(opened_signer(self.state, self.trust_domain, clock.now()), self.trust_domain, clock)
+        service = CertificateService(self.authority, lambda *_: True)
         self._servers.append(await control_socket_server(self.state / "control.sock", service))
         server = grpc.aio.server()
         server.add_generic_rpc_handlers(
             (service.mutual_tls_handler(), self.desk.handlers(), *self._discovery_handlers())
         )
-        self.port = server.add_secure_port(f"127.0.0.1:{self.port}", ServingCertificate(authority).credentials())
+        self.port = server.add_secure_port(f"127.0.0.1:{self.port}", ServingCertificate(self.authority).credentials())
         await server.start()
         self._servers.append(server)
 
@@ -153,9 +155,9 @@ class ControlPlane:
 
     def _discovery_handlers(self) -> Iterator[Any]:
         for path, handler in (
-            (DISCOVERY, grpc.stream_stream_rpc_method_handler(self._discover)),
-            (METRICS, grpc.stream_unary_rpc_method_handler(self._measure)),
-            (TRACES, grpc.unary_unary_rpc_method_handler(self._trace)),
+            (ADS.path, grpc.stream_stream_rpc_method_handler(self._discover)),
+            (METRICS.path, grpc.stream_unary_rpc_method_handler(self._measure)),
+            (TRACES.path, grpc.unary_unary_rpc_method_handler(self._trace)),
         ):
             service, _, method = path.removeprefix("/").partition("/")
             yield grpc.method_handlers_generic_handler(service, {method: handler})
@@ -172,17 +174,14 @@ class ControlPlane:
             response = discovery_pb2.DeltaDiscoveryResponse(type_url=request.type_url, nonce=str(n_answers))
             if request.type_url == TYPE_LISTENER:
                 self.resumed.append(dict(request.initial_resource_versions))
-                if not request.initial_resource_versions:
+                if self.has_listeners and not request.initial_resource_versions:
                     response.resources.append(listener("outbound", PORT_OUTBOUND, has_tls=False))
                     response.resources.append(listener("inbound", PORT_INBOUND, has_tls=True))
             yield response.SerializeToString()
 
     async def _measure(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
-        from envoy.service.metrics.v3 import metrics_service_pb2
-
         async for packet in requests:
-            message = metrics_service_pb2.StreamMetricsMessage.FromString(packet)
-            self.metrics.extend(family.name for family in message.envoy_metrics)
+            self.metrics.append(packet)
         return b""
 
     async def _trace(self, request: bytes, context: Any) -> bytes:
@@ -224,8 +223,9 @@ class Mesh:
     async def workloads(self) -> list[dict[str, Any]]:
         transport = httpx.AsyncHTTPTransport(uds=str(self.state / "agent.sock"))
         async with httpx.AsyncClient(transport=transport) as client:
-            answer: list[dict[str, Any]] = (await client.get("http://agent/workloads")).json()
-            return answer
+            answer = await client.get("http://agent/workloads")
+            workloads: list[dict[str, Any]] = answer.json()
+            return workloads
 
     async def all_ready(self) -> list[dict[str, Any]]:
         """Every Envoy and application ready, within a bound."""
@@ -239,10 +239,11 @@ class Mesh:
             return workloads if workloads and is_ready else None
 
         try:
-            return await eventually(ready, 30)
+            found: list[dict[str, Any]] = await eventually(ready, 30)
+            return found
         except AssertionError:
             print((self.state / "agent.log").read_text()[-6000:])
-            for log in sorted((self.state / "run").glob("*/*.log")):
+            for log in sorted((self.state / "run").rglob("*.log")):
                 print(log, log.read_text()[-2000:])
             raise
 
@@ -331,7 +332,6 @@ async def mesh(state: Path, control: ControlPlane) -> AsyncIterator[Mesh]:
         ),
     )
     (state / "plan.json").write_bytes(plan_json(plan))
-    Path("/var/empty").mkdir(exist_ok=True)
     yield (made := Mesh(state, plan, control))
     if made.agent is not None and made.agent.returncode is None:
         await made.kill_agent()
@@ -346,6 +346,11 @@ def process_of(workloads: list[dict[str, Any]], instance: str, process: str) -> 
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Callable[[Callable[[], Awaitable[Any]], float], Awaitable[Any]]:
     return eventually
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    return free_port
 
 
 @pytest.fixture(name="host_network")

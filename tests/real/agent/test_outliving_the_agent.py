@@ -9,7 +9,9 @@ from typing import Any
 
 
 async def test_a_restarted_agent_adopts_what_it_finds(mesh: Any, eventually: Any, process_of: Any) -> None:
-    """Killed with -9 and started again, the agent has the same Envoys and applications, and they the same configuration."""
+    """Killed with -9 and started again, the agent has the same Envoys and applications, and they the same
+    configuration.
+    """
     await mesh.start_agent()
     before = await mesh.all_ready()
     await mesh.kill_agent()
@@ -37,7 +39,7 @@ async def test_a_killed_envoy_is_back_within_two_seconds(mesh: Any, eventually: 
     async def back() -> bool:
         workloads = await mesh.workloads()
         envoy = next(w for w in workloads if w["instance"] == "edge-1")["envoy"]
-        return envoy["phase"] == "ready" and envoy["pid"] != killed
+        return bool(envoy["phase"] == "ready" and envoy["pid"] != killed)
 
     await eventually(back, 5)
     assert time.monotonic() - start <= 2.0

@@ -1,15 +1,11 @@
-"""Two sidecars in one real Envoy: an outbound and two inbound listeners, an application, and a collector for what it reports."""
+"""Two sidecars, each a real Envoy, with an application behind them and one observatory that both report to."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
-import shutil
-import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +13,26 @@ import envoy
 import grpc
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.config.bootstrap.v3 import bootstrap_pb2
-from envoy.config.metrics.v3 import metrics_service_pb2
-from envoy.extensions.filters.http.router.v3 import router_pb2
-from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
-from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
-from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
-from google.protobuf import json_format, message
+from tests.real.telemetry.sidecars import (
+    CLIENT,
+    LINKS,
+    SERVER,
+    WEB,
+    Ports,
+    certificate,
+    client_bootstrap,
+    server_bootstrap,
+)
 
-from byway.xds import telemetry
+from byway.base.clock import SystemClock
+from byway.telemetry import ingest as telemetry_ingest
+from byway.telemetry import otlp as telemetry_otlp
+from byway.telemetry.observatory import Observatory
+from byway.telemetry.sender import Sender, SenderRefusedError
 
-KNOWN_TYPES = (metrics_service_pb2, router_pb2, tls_pb2, http_protocol_options_pb2)
-"""Imported so that the JSON parser finds their messages."""
-
-CLIENT = "spiffe://cluster.local/ns/default/sa/web"
-SERVER = "spiffe://cluster.local/ns/default/sa/links"
-WEB = telemetry.Peer(workload="web", namespace="default", app="web", version="v1", principal=CLIENT)
-LINKS = telemetry.Peer(workload="links-stable", namespace="default", app="links", version="stable", principal=SERVER)
 WAIT_S = 20.0
+BINARY = next(path for path in (Path(p) / "_bin" / "envoy" for p in envoy.__path__) if path.exists())
 
 
 def free_port() -> int:
@@ -49,257 +43,88 @@ def free_port() -> int:
         return port
 
 
-class Collector:
-    """What an Envoy sent, as bytes: metrics streams and trace exports."""
+class Reports:
+    """What a sidecar sent, as bytes, before the observatory reads it."""
 
-    def __init__(self) -> None:
+    def __init__(self, observatory: Observatory) -> None:
+        self.observatory = observatory
         self.metrics: list[bytes] = []
-        self.traces: list[bytes] = []
+        self.exports: list[bytes] = []
         self.changed = asyncio.Condition()
 
-    async def stream_metrics(self, messages: AsyncIterator[bytes], _: Any) -> bytes:
-        async for sent in messages:
-            self.metrics.append(sent)
-            async with self.changed:
-                self.changed.notify_all()
-        return b""
+    async def stream_metrics(self, messages: AsyncIterator[bytes], context: Any) -> bytes:
+        async def watched() -> AsyncIterator[bytes]:
+            async for message in messages:
+                yield message
+                self.metrics.append(message)
+                async with self.changed:
+                    self.changed.notify_all()
 
-    async def export(self, sent: bytes, _: Any) -> bytes:
-        self.traces.append(sent)
+        return await self.observatory.ingest.stream_metrics(watched(), context)
+
+    async def export(self, message: bytes, context: Any) -> bytes:
+        answer = await self.observatory.receiver.export(message, context)
+        self.exports.append(message)
         async with self.changed:
             self.changed.notify_all()
-        return b""
+        return answer
 
-    def handlers(self) -> list[grpc.GenericRpcHandler]:
-        return [
-            grpc.method_handlers_generic_handler(
-                "envoy.service.metrics.v3.MetricsService",
-                {"StreamMetrics": grpc.stream_unary_rpc_method_handler(self.stream_metrics)},
-            ),
-            grpc.method_handlers_generic_handler(
-                "opentelemetry.proto.collector.trace.v1.TraceService",
-                {"Export": grpc.unary_unary_rpc_method_handler(self.export)},
-            ),
-        ]
-
-    async def until(self, holds: Any) -> None:
-        """Waits until `holds()` after something has arrived."""
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for reports until `holds()`."""
         async with asyncio.timeout(WAIT_S), self.changed:
             await self.changed.wait_for(holds)
+
+    def server(self, path: Path, identity: str) -> grpc.aio.Server:
+        """An agent's socket: what comes in over it comes from that identity."""
+
+        async def stream(messages: AsyncIterator[bytes], _: Any) -> bytes:
+            return await self.stream_metrics(messages, identity)
+
+        async def export(message: bytes, _: Any) -> bytes:
+            return await self.export(message, identity)
+
+        made = grpc.aio.server()
+        made.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    telemetry_ingest.SERVICE, {"StreamMetrics": grpc.stream_unary_rpc_method_handler(stream)}
+                ),
+                grpc.method_handlers_generic_handler(
+                    telemetry_otlp.SERVICE, {"Export": grpc.unary_unary_rpc_method_handler(export)}
+                ),
+            )
+        )
+        made.add_insecure_port(f"unix://{path}")
+        return made
 
 
 class Sidecars:
     """The ports of a running pair."""
 
-    def __init__(self, directory: Path, collector: Collector) -> None:
+    def __init__(self, directory: Path, reports: Reports) -> None:
         self.directory = directory
-        self.collector = collector
-        self.outbound, self.inbound, self.plain, self.tcp = (free_port() for _ in range(4))
-        self.app_port = 0
+        self.reports = reports
+        self.observatory = reports.observatory
+        self.ports = Ports(*(free_port() for _ in range(5)))
         self.seen: list[dict[str, str]] = []
+        self.n_starts = 0
 
     def request(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(timeout=10, trust_env=False)
 
+    async def call(self, path: str, **headers: str) -> int:
+        """Calls the application through both sidecars."""
+        async with self.request() as client:
+            answer = await client.get(f"http://127.0.0.1:{self.ports.outbound}{path}", headers=headers)
+            return answer.status_code
 
-def certificate(directory: Path, name: str, uri: str, issuer: Any = None) -> Any:
-    """Writes `name`.pem and `name`.key; self-signed as a root where there is no issuer."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.UniformResourceIdentifier(uri), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of a counter's series that have those labels."""
+        return sum(
+            counter.total
+            for counter in self.observatory.aggregate.counters()
+            if counter.name == name and labels.items() <= dict(counter.labels).items()
         )
-    )
-    made = builder.sign(issuer[1] if issuer else key, hashes.SHA256())
-    (directory / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (directory / f"{name}.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return made, key
-
-
-def tls(directory: Path, name: str, *, is_server: bool) -> dict[str, Any]:
-    kind = "DownstreamTlsContext" if is_server else "UpstreamTlsContext"
-    context: dict[str, Any] = {
-        "@type": f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{kind}",
-        "common_tls_context": {
-            "tls_certificates": [
-                {
-                    "certificate_chain": {"filename": str(directory / f"{name}.pem")},
-                    "private_key": {"filename": str(directory / f"{name}.key")},
-                }
-            ],
-            "validation_context": {"trusted_ca": {"filename": str(directory / "root.pem")}},
-        },
-    }
-    if is_server:
-        context["require_client_certificate"] = True
-    return {"name": "tls", "typed_config": context}
-
-
-def as_json(value: message.Message) -> Any:
-    return json_format.MessageToDict(value, preserving_proto_field_name=True)
-
-
-def http_filter_chain(reporter: telemetry.Reporter, cluster: str, filters: list[Any], routes: Any) -> dict[str, Any]:
-    manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": cluster,
-        "tracing": as_json(telemetry.tracing(reporter.peer, 100)),
-        "http_filters": [
-            *(as_json(f) for f in filters),
-            {
-                "name": "router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            },
-        ],
-        "route_config": {
-            "request_headers_to_add": [as_json(telemetry.source_header(reporter.peer))]
-            if reporter.reporter == "source"
-            else [],
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
-        },
-    }
-    return {"filters": [{"name": "hcm", "typed_config": manager}]}
-
-
-def listener(name: str, port: int, direction: str, chain: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "traffic_direction": direction,
-        "filter_chains": [chain],
-    }
-
-
-def endpoint(port: int, metadata: Any = None) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    return {"endpoint": {"address": address}} | ({"metadata": as_json(metadata)} if metadata else {})
-
-
-def cluster(name: str, endpoints: list[Any], **more: Any) -> dict[str, Any]:
-    load = {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
-    return {"name": name, "type": "STATIC", "connect_timeout": "2s", "load_assignment": load} | more
-
-
-HTTP2 = {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-}
-
-def bootstrap(pair: Sidecars) -> bootstrap_pb2.Bootstrap:
-    folder = pair.directory
-    source = telemetry.Reporter(reporter="source", peer=WEB, access_log_path=str(folder / "access.log"))
-    trusted = telemetry.Reporter(reporter="destination", peer=LINKS, security="mutual_tls")
-    plain = telemetry.Reporter(reporter="destination", peer=LINKS, security="none")
-    service = telemetry.cluster_metadata("links.default.svc.cluster.local", "links", "default")
-    to_app = [{"match": {"prefix": "/"}, "route": {"cluster": "inbound", "timeout": "5s"}}]
-    out = [
-        {"match": {"prefix": "/nowhere"}, "route": {"cluster": "empty"}},
-        {"match": {"prefix": "/"}, "route": {"cluster": "outbound", "timeout": "5s"}},
-    ]
-    inbound_chain = http_filter_chain(trusted, "in", [telemetry.source_filter(is_trusted=True)], to_app)
-    inbound_chain["transport_socket"] = tls(folder, "server", is_server=True)
-    tcp_chain = {
-        "filters": [
-            {
-                "name": "tcp",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                    "stat_prefix": "tcp",
-                    "cluster": "tcp-app",
-                    "access_log": [],
-                    "access_log_options": as_json(telemetry.tcp_access_log_options()),
-                },
-            }
-        ]
-    }
-    outbound_tls = tls(folder, "client", is_server=False)
-    document = {
-        "node": {"id": "sidecar~127.0.0.1~web-1.default~default.svc.cluster.local", "cluster": "web.default"},
-        "admin": {"address": {"pipe": {"path": str(folder / "admin.sock")}}},
-        "static_resources": {
-            "listeners": [
-                listener("out", pair.outbound, "OUTBOUND", http_filter_chain(source, "out", [], out)),
-                listener("in", pair.inbound, "INBOUND", inbound_chain),
-                listener(
-                    "plain",
-                    pair.plain,
-                    "INBOUND",
-                    http_filter_chain(plain, "plain", [telemetry.source_filter(is_trusted=False)], to_app),
-                ),
-                listener("tcp", pair.tcp, "OUTBOUND", tcp_chain),
-            ],
-            "clusters": [
-                cluster(
-                    "outbound",
-                    [endpoint(pair.inbound, telemetry.endpoint_metadata(LINKS))],
-                    metadata=as_json(service),
-                    transport_socket=outbound_tls,
-                    typed_extension_protocol_options=HTTP2,
-                ),
-                cluster("empty", [], metadata=as_json(service)),
-                cluster("inbound", [endpoint(pair.app_port)], metadata=as_json(service)),
-                cluster(
-                    "tcp-app",
-                    [endpoint(pair.app_port, telemetry.endpoint_metadata(LINKS))],
-                    metadata=as_json(service),
-                ),
-                cluster(
-                    "byway-agent",
-                    [{"endpoint": {"address": {"pipe": {"path": str(folder / "agent.sock")}}}}],
-                    typed_extension_protocol_options=HTTP2,
-                ),
-            ],
-        },
-        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"contains": "istio"}]}}},
-        "stats_flush_interval": "0.5s",
-        "stats_sinks": [
-            {
-                "name": "envoy.stat_sinks.metrics_service",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig",
-                    "transport_api_version": "V3",
-                    "emit_tags_as_labels": True,
-                    "histogram_emit_mode": "HISTOGRAM",
-                    "grpc_service": {"envoy_grpc": {"cluster_name": "byway-agent"}},
-                },
-            }
-        ],
-    }
-    made = json_format.ParseDict(document, bootstrap_pb2.Bootstrap())
-    made.node.metadata.update({"EPOCH": "e1", "INSTANCE": "web-1", "NAMESPACE": "default", "WORKLOAD": "web"})
-    _add_access_logs(made, {"out": source, "in": trusted, "plain": plain, "tcp": source})
-    return made
-
-
-def _add_access_logs(made: bootstrap_pb2.Bootstrap, reporters: dict[str, telemetry.Reporter]) -> None:
-    """JSON cannot carry the fields that the published protobufs lack, so the loggers are added to the messages."""
-    for each in made.static_resources.listeners:
-        packed = each.filter_chains[0].filters[0].typed_config
-        is_tcp = packed.Is(tcp_proxy_pb2.TcpProxy.DESCRIPTOR)
-        config = tcp_proxy_pb2.TcpProxy() if is_tcp else http_connection_manager_pb2.HttpConnectionManager()
-        packed.Unpack(config)
-        logs = telemetry.tcp_access_logs if is_tcp else telemetry.http_access_logs
-        config.access_log.extend(logs(reporters[each.name]))
-        packed.Pack(config)
 
 
 @contextlib.asynccontextmanager
@@ -316,14 +141,13 @@ async def application(pair: Sidecars) -> AsyncIterator[None]:
                 if path == "/hop":
                     passed = {k: v for k, v in headers.items() if k in ("traceparent", "tracestate", "x-request-id")}
                     async with pair.request() as client:
-                        await client.get(f"http://127.0.0.1:{pair.outbound}/leaf", headers=passed)
+                        await client.get(f"http://127.0.0.1:{pair.ports.outbound}/leaf", headers=passed)
                 status = "503 Unavailable" if path == "/broken" else "200 OK"
                 writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok".encode())
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    pair.app_port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(serve, "127.0.0.1", pair.ports.app)
     try:
         yield
     finally:
@@ -331,53 +155,81 @@ async def application(pair: Sidecars) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def running(pair: Sidecars) -> AsyncIterator[None]:
-    """The Envoy itself, ready to serve, and gone afterwards."""
-    config = pair.directory / "bootstrap.pb"
-    config.write_bytes(bootstrap(pair).SerializeToString())
-    binary = next(Path(p) / "_bin" / "envoy" for p in envoy.__path__ if (Path(p) / "_bin" / "envoy").exists())
-    log = (pair.directory / "envoy.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", stdout=log, stderr=log
-    )
-    try:
-        async with asyncio.timeout(WAIT_S):
-            await _listening(pair.directory / "admin.sock", process)
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
-        log.close()
+async def running(folder: Path, name: str, made: bootstrap_pb2.Bootstrap) -> AsyncIterator[None]:
+    """A real Envoy, ready to serve, and gone afterwards."""
+    config = folder / f"{name}.pb"
+    config.write_bytes(made.SerializeToString())
+    with (folder / f"{name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            str(BINARY), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", stdout=log, stderr=log
+        )
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await _ready(Path(made.admin.address.pipe.path), process, folder / f"{name}.log")
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+                async with asyncio.timeout(WAIT_S):
+                    await process.wait()
 
 
-async def _listening(admin: Path, process: asyncio.subprocess.Process) -> None:
-    transport = httpx.AsyncHTTPTransport(uds=str(admin), retries=0)
+async def _ready(admin: Path, process: asyncio.subprocess.Process, log: Path) -> None:
+    transport = httpx.AsyncHTTPTransport(uds=str(admin))
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         while process.returncode is None:
             with contextlib.suppress(httpx.HTTPError):
                 if (await client.get("/ready")).status_code == 200:
                     return
             await asyncio.sleep(0)
-    raise AssertionError((admin.parent / "envoy.log").read_text()[-4000:])
+    pytest.fail(_end_of(log))
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text()[-4000:]
+
+
+def admission(peer: str, node_id: str, metadata: Mapping[str, str]) -> Sender:
+    """Admits the pair's two instances, each under its own identity only."""
+    known = {"web-1": WEB, "links-stable-1": LINKS}.get(metadata["INSTANCE"])
+    if known is None or known.principal != peer or metadata["INSTANCE"] not in node_id:
+        raise SenderRefusedError("not one of the pair")
+    return Sender(
+        instance=metadata["INSTANCE"],
+        workload=known.workload,
+        namespace=known.namespace,
+        identity=peer,
+        epoch=metadata["EPOCH"],
+    )
 
 
 @pytest.fixture
-async def sidecars(tmp_path: Path) -> AsyncIterator[Sidecars]:
-    """A running pair of sidecars with an application behind it."""
-    if shutil.which("true") is None:
-        pytest.fail("no POSIX tools")
+async def pair(tmp_path: Path) -> AsyncIterator[Sidecars]:
+    """The server's sidecar with its application, and agents' sockets; tests start the client's with `client`."""
     root = certificate(tmp_path, "root", "spiffe://cluster.local")
     certificate(tmp_path, "client", CLIENT, root)
     certificate(tmp_path, "server", SERVER, root)
-    collector = Collector()
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(tuple(collector.handlers()))
-    server.add_insecure_port(f"unix://{tmp_path / 'agent.sock'}")
-    await server.start()
-    pair = Sidecars(tmp_path, collector)
+    reports = Reports(Observatory(SystemClock(), admission, peer_identity=str))
+    made = Sidecars(tmp_path, reports)
+    agents = [reports.server(tmp_path / "web.sock", CLIENT), reports.server(tmp_path / "links.sock", SERVER)]
+    for agent in agents:
+        await agent.start()
     try:
-        async with application(pair), running(pair):
-            yield pair
+        async with application(made), running(tmp_path, "server", server_bootstrap(tmp_path, made.ports)):
+            yield made
     finally:
-        await server.stop(0)
+        for agent in agents:
+            await agent.stop(0)
+
+
+@pytest.fixture
+def client(pair: Sidecars) -> Callable[[], contextlib.AbstractAsyncContextManager[None]]:
+    """Starts the client's sidecar; each start is a new life with a new epoch."""
+
+    def started() -> contextlib.AbstractAsyncContextManager[None]:
+        pair.n_starts += 1
+        return running(
+            pair.directory, f"client-{pair.n_starts}", client_bootstrap(pair.directory, pair.ports, str(pair.n_starts))
+        )
+
+    return started

@@ -122,13 +122,7 @@ class Host:
         self.issuer = LocalIssuer(authority, self.time)
         dice = random.Random(7)
         self.credentials = Credentials(
-            "host-a",
-            TD,
-            self.issuer,
-            bundle,
-            clock=self.time,
-            jitter=dice.random,
-            sleep=self.time.sleep,
+            "host-a", TD, self.issuer, bundle, clock=self.time, jitter=dice.random, sleep=self.time.sleep
         )
 
     @contextlib.asynccontextmanager
@@ -224,6 +218,7 @@ async def test_an_agent_that_cannot_attest_itself_is_retried_and_its_workloads_f
     async with host.running(WEB):
         await host.time.turn(60)
         assert host.issuer.times(WEB) == []
+        assert host.credentials.statuses()[1].n_failures == 0
         assert len(host.issuer.times(agent_id(TD))) >= 10
         host.issuer.is_down = False
         await host.time.turn(5)

@@ -60,6 +60,21 @@ def test_the_first_start_makes_a_root_of_ten_years_for_its_owner_only(
     assert sorted(entry.name for entry in (state / "ca").iterdir()) == ["root-cert.pem", "root-key.pem"]
 
 
+def test_a_strict_umask_does_not_hide_the_published_roots(state: Path, clock: Any, trust_domain: TrustDomain) -> None:
+    """Modes are set, whatever the umask: the key for its owner, the roots for everybody who may enter."""
+    old = os.umask(0o177)
+    try:
+        state.mkdir()
+        state.chmod(0o700)
+        (state / "ca").mkdir()
+        (state / "ca").chmod(0o700)
+        opened_signer(state, trust_domain, clock.now())
+    finally:
+        os.umask(old)
+    assert mode(state / "root-cert.pem") == 0o644
+    assert mode(state / "ca" / "root-key.pem") == 0o600
+
+
 def test_a_later_start_finds_the_same_root(state: Path, clock: Any, trust_domain: TrustDomain) -> None:
     """A certificate signed before a restart is trusted after it; the clock may have gone back by hours."""
     first = opened_signer(state, trust_domain, clock.now())

@@ -81,19 +81,21 @@ class Fleet:
         self.seen: list[Seen] = []
         self.proxies = {service: Proxy(service, self) for service in graph.SERVICES}
         self.instances: dict[str, list[Address]] = {service: [] for service in graph.SERVICES}
-        self._processes: list[subprocess.Popen[str]] = []
+        self.processes: list[subprocess.Popen[str]] = []
         self._serving: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._turns = {service: itertools.count() for service in graph.SERVICES}
         self._ids = itertools.count(1)
         self._connections = Connections()
         for proxy in self.proxies.values():
-            threading.Thread(target=proxy.serve_forever, daemon=True).start()
+            threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
 
     def start(self) -> None:
         """Start every instance at once, and wait until all listen."""
         names = [(service, f"{service}-1", "v1") for service in graph.SERVICES if service != "link-service"]
-        names += [("link-service", f"link-service-{v}-{n}", v) for v, n in (("stable", 1), ("stable", 2), ("canary", 1))]
+        names += [
+            ("link-service", f"link-service-{v}-{n}", v) for v, n in (("stable", 1), ("stable", 2), ("canary", 1))
+        ]
         for service, instance, version in names:
             address = self.proxies[service].server_address
             env = {
@@ -103,15 +105,15 @@ class Fleet:
                 "VERSION": version,
                 "http_proxy": f"http://{address[0]!s}:{address[1]}",
             }
-            self._processes.append(process([sys.executable, "-P", "-m", "byway.demo.service", service], env))
-        for (service, _, _), started in zip(names, self._processes, strict=True):
+            self.processes.append(process([sys.executable, "-P", "-m", "byway.demo.service", service], env))
+        for (service, _, _), started in zip(names, self.processes, strict=True):
             self.instances[service].append(Address("127.0.0.1", listening_port(started)))
 
     def stop(self) -> list[int]:
         """Stop everything; the processes' exit codes."""
-        for started in self._processes:
+        for started in self.processes:
             started.terminate()
-        codes = [ended(started) for started in self._processes]
+        codes = [ended(started) for started in self.processes]
         for proxy in self.proxies.values():
             proxy.shutdown()
             proxy.server_close()
@@ -159,7 +161,9 @@ def route(service: str, request: str) -> str:
 
 def process(command: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
     """A program of the demo with nothing but `env` in its environment."""
-    path = {"PATH": os.environ["PATH"]} | ({"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {})
+    path = {"PATH": os.environ["PATH"]} | (
+        {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    )
     return subprocess.Popen(command, env=path | env, stdout=subprocess.PIPE, text=True)
 
 
@@ -184,7 +188,7 @@ def ended(started: subprocess.Popen[str]) -> int:
         started.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet() -> Iterator[Fleet]:
     """The running fleet; all of it ends with exit code 0."""
     running = Fleet()
@@ -199,5 +203,3 @@ def fleet() -> Iterator[Fleet]:
 def body_of(reply: Reply) -> Any:
     """The JSON in an answer."""
     return json.loads(reply.content)
-
-

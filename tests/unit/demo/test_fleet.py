@@ -108,7 +108,12 @@ def test_what_visitors_get_wrong_is_answered_4xx(fleet: Any) -> None:
     assert fleet.ask("POST", "/api/links", {}).status == 400
     assert fleet.ask("POST", "/api/sessions", {"user": "No Name!"}).status == 400
     unknown = {"Authorization": "Bearer nobody"}
-    assert fleet.ask("POST", "/api/links", {"url": "https://example.com"}, headers={k.lower(): v for k, v in unknown.items()}).status == 401
+    assert (
+        fleet.ask(
+            "POST", "/api/links", {"url": "https://example.com"}, headers={k.lower(): v for k, v in unknown.items()}
+        ).status
+        == 401
+    )
 
 
 def test_a_user_who_signed_in_owns_the_links_and_hears_of_them(fleet: Any) -> None:
@@ -136,7 +141,9 @@ def test_the_load_reaches_every_service_by_exactly_the_documented_edges_and_noth
     fleet.seen.clear()
     place = fleet.instances["web"][0]
     command = [sys.executable, "-P", "-m", "byway.demo.load", "--url", f"http://{place}", "--rate", "100", "--for", "2"]
-    done = subprocess.run([*command, "--report", str(tmp_path / "report.json")], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*command, "--report", str(tmp_path / "report.json")], capture_output=True, text=True, timeout=60
+    )
     report = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert (report["failures"], report["last_failures"]) == (0, [])

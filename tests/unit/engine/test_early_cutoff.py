@@ -99,6 +99,27 @@ def test_a_value_set_back_after_someone_asked_is_a_change_like_any_other(log: Lo
     ]
 
 
+def test_an_old_change_of_one_read_is_no_change_for_another_memo(log: Log) -> None:
+    """`is_large('a')` changed long ago, after `is_large('b')` was last looked at; that is nothing to the latter."""
+
+    @query
+    def watcher(db: Database, key: str) -> bool:
+        return is_large(db, key)
+
+    @query
+    def either(db: Database) -> bool:
+        return watcher(db, "a") | watcher(db, "b")
+
+    either(log.db)
+    log.db.set(number, "a", 500)
+    either(log.db)
+    log.take()
+    log.db.set(number, "a", 600)
+    log.db.set(number, "b", 50)
+    either(log.db)
+    assert log.work() == ["will compute is_large('a')", "will compute is_large('b')"]
+
+
 def test_a_change_seen_through_one_reader_is_not_lost_to_another(log: Log) -> None:
     """The read was brought up to date for somebody else, revisions ago; whoever asks later must still see it."""
     sentence(log.db, "a")

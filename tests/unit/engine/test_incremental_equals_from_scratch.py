@@ -30,7 +30,7 @@ class Rule(Struct, frozen=True):
     third: int
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """What a rule raises on purpose."""
 
 
@@ -79,7 +79,11 @@ def summary(db: Database) -> tuple[bool, ...]:
     return tuple(is_odd(db, index) for index in range(N_NODES))
 
 
-QUERIES = [*((node, (index,)) for index in range(N_NODES)), *((is_odd, (index,)) for index in range(N_NODES)), (summary, ())]
+QUERIES = [
+    *((node, (index,)) for index in range(N_NODES)),
+    *((is_odd, (index,)) for index in range(N_NODES)),
+    (summary, ()),
+]
 refs = st.integers(-N_INPUTS, N_NODES - 1)
 some_rule = st.builds(
     Rule, st.sampled_from(["sum", "choose", "parity", "fail", "forgive", "window", "constant"]), refs, refs, refs
@@ -101,7 +105,12 @@ def outcome(db: Database, found: Any, args: tuple[Any, ...]) -> Any:
 class Machine(RuleBasedStateMachine):
     """One incremental database, the inputs beside it, and what its roots were last told."""
 
-    @initialize(strict=st.booleans(), is_observed=st.booleans(), is_acyclic=st.booleans(), program=st.lists(some_rule))
+    @initialize(
+        strict=st.booleans(),
+        is_observed=st.booleans(),
+        is_acyclic=st.booleans(),
+        program=st.lists(some_rule, min_size=N_NODES, max_size=N_NODES),
+    )
     def start(self, strict: bool, is_observed: bool, is_acyclic: bool, program: list[Rule]) -> None:
         self.events: list[Event] = []
         self.db = Database(strict=strict, on_event=self.events.append if is_observed else None)
@@ -109,13 +118,13 @@ class Machine(RuleBasedStateMachine):
         self.inputs: dict[tuple[Any, int], Any] = {}
         self.held: dict[Root, int] = {}
         self.told: dict[Root, Any] = {}  # what was last reported; no entry if the report is still due
-        for index, each in enumerate(program[:N_NODES]):
+        for index, each in enumerate(program):
             self.write(rules, index, each)
 
     def write(self, table: Input[int, Any], key: int, value: Any) -> None:
         if table is rules and self.is_acyclic:  # operands only below the node itself, or inputs
-            value = Rule(value.kind, *(ref if ref < key else ref - N_NODES for ref in (value.first, value.second, value.third)))
-            value = Rule(value.kind, *(max(ref, -N_INPUTS) for ref in (value.first, value.second, value.third)))
+            operands = (value.first, value.second, value.third)
+            value = Rule(value.kind, *(ref if ref < key else max(ref - N_NODES, -N_INPUTS) for ref in operands))
         self.inputs[table, key] = value
         self.db.set(table, key, value)
 
@@ -231,6 +240,6 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestIncrementalEqualsFromScratch = Machine.TestCase

@@ -48,6 +48,34 @@ def test_what_is_set_and_removed_without_a_reader_leaves_nothing_behind() -> Non
     assert db.cells[text] == {}
 
 
+def test_what_is_removed_long_after_it_was_set_leaves_nothing_behind() -> None:
+    db = Database()
+    db.set(text, "a", "hello")
+    db.sweep()
+    db.remove(text, "a")
+    db.sweep()
+    assert db.cells[text] == {}
+
+
+def test_a_value_equal_to_the_default_is_the_default() -> None:
+    words: Input[str, list[str]] = Input("words", default=[])
+    db = Database()
+    db.set(words, "a", ["x"])
+    db.set(words, "a", [])
+    assert words(db, "a") is words.default
+    db.sweep()
+    assert db.cells[words] == {}
+
+
+def test_the_same_object_is_no_change_even_if_it_does_not_equal_itself() -> None:
+    size: Input[str, float] = Input("size", default=0.0)
+    db = Database()
+    not_a_number = float("nan")
+    db.set(size, "a", not_a_number)
+    db.set(size, "a", not_a_number)
+    assert db.revision == 1
+
+
 def test_an_absence_nobody_asks_for_any_more_leaves_nothing_behind() -> None:
     db = Database()
     shout(db, "a")

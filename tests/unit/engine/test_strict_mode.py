@@ -40,7 +40,9 @@ def test_an_untracked_read_is_found_by_the_next_question() -> None:
     with pytest.raises(UntrackedRead) as caught:
         forecast(db, "a")
     message = str(caught.value)
-    assert message.startswith("forecast('a') gave '0 degrees, rain' where it had given '0 degrees, sun', though nothing")
+    assert message.startswith(
+        "forecast('a') gave '0 degrees, rain' where it had given '0 degrees, sun', though nothing"
+    )
     assert "(it read: number['a'])" in message
     assert "make that an Input, or pass it as an argument" in message
     assert broken_invariants(db) == []
@@ -104,6 +106,25 @@ def test_pure_queries_are_never_accused_and_each_runs_once_for_a_question() -> N
     db.set(number, "a", 1)
     assert branching(db, 60) == 2**60
     assert broken_invariants(db) == []
+
+
+def test_what_has_just_run_is_not_run_again_to_be_compared() -> None:
+    runs: list[str] = []
+
+    @query
+    def counted(db: Database, key: str) -> int:
+        runs.append(key)
+        return number(db, key)
+
+    @query
+    def doubled(db: Database) -> int:
+        return counted(db, "a") + counted(db, "a")
+
+    db = Database(strict=True)
+    assert doubled(db) == 0
+    assert runs == ["a"]
+    assert doubled(db) == 0
+    assert runs == ["a", "a"]
 
 
 def test_without_strict_mode_an_untracked_read_goes_unnoticed() -> None:

@@ -14,6 +14,8 @@ from byway.sources.memory import MemorySource
 from byway.sources.source import Batch, Change, Put, Source
 from byway.sources.store import StoreSource
 
+HISTORY = 30
+"""Short, so that a watcher is soon too far behind."""
 KINDS = ("memory", "store", "files")
 
 
@@ -64,7 +66,7 @@ class Writing:
         try:
             return await anext(watch)
         finally:
-            await watch.aclose()  # type: ignore[attr-defined]
+            await watch.aclose()
 
 
 class WritingFiles(Writing):
@@ -107,7 +109,7 @@ async def writable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 async def _writing(kind: str, folder: Path) -> Writing:
     if kind == "memory":
-        return Writing(MemorySource())
+        return Writing(MemorySource(history=HISTORY))
     if kind == "store":
-        return Writing(await StoreSource.open(folder / "store.sqlite"))
+        return Writing(await StoreSource.open(folder / "store.sqlite", history=HISTORY))
     return WritingFiles(FileSource(folder), folder)

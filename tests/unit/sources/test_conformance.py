@@ -9,7 +9,7 @@ import pytest
 
 from byway.kinds import ResourceId
 from byway.sources.errors import CommitRefused, RevisionConflict, RevisionGone
-from byway.sources.source import HISTORY, Put, Remove, Source
+from byway.sources.source import Change, Put, Remove, Source
 
 DOCS = ResourceId("Service", "default", "docs")
 
@@ -110,7 +110,7 @@ async def test_no_two_services_share_an_address(writable: Source, written: Any) 
 
 async def test_an_address_is_free_again_when_its_service_is_gone(writable: Source, written: Any) -> None:
     await writable.commit([Put(written.service("a", "10.0.0.9"))])
-    moved = [Put(written.service("b", "10.0.0.9")), Remove(ResourceId("Service", "default", "a"))]
+    moved: list[Change] = [Put(written.service("b", "10.0.0.9")), Remove(ResourceId("Service", "default", "a"))]
     assert await writable.commit(moved) == 2
 
 
@@ -139,7 +139,7 @@ async def test_a_document_without_an_id_is_refused(writable: Source, written: An
 
 
 async def test_a_watcher_too_far_behind_is_told_to_load_again(writable: Source, written: Any) -> None:
-    for number in range(HISTORY + 1):
+    for number in range(31):
         await writable.commit([Put(written.policy("a", "STRICT" if number % 2 else "DISABLE"))])
     watch = writable.watch(0)
     with pytest.raises(RevisionGone):

@@ -62,7 +62,7 @@ async def test_kinds_of_others_are_noted_and_left_out(tmp_path: Path) -> None:
 
 async def test_a_watched_folder_is_looked_at_again_by_itself(tmp_path: Path) -> None:
     source = FileSource(tmp_path, interval_s=0.01)
-    waiting = asyncio.create_task(anext(source.watch(0)))
+    waiting = asyncio.ensure_future(anext(source.watch(0)))
     await asyncio.sleep(0)
     (tmp_path / "a.yaml").write_text(NAMESPACE.format("a"))
     assert (await asyncio.wait_for(waiting, 10)).revision == 1

@@ -1,4 +1,6 @@
-"""The address plan: one subnet a mesh, free of everything that the host already routes, and one address in it for each instance."""
+"""The address plan: one subnet a mesh, free of everything that the host already routes, and one address in it for
+each instance.
+"""
 
 from __future__ import annotations
 

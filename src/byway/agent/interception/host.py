@@ -1,7 +1,8 @@
 """The host's side of the network: the bridge, its forwarding and masquerading, and how all of it is taken back.
 
-Several meshes, and other programs, share a host's tables and its `ip_forward` switch. Each mesh therefore keeps to chains of its own,
-and the meshes of a host note in `/run/byway` what they found before the first of them: the last to leave restores it.
+Several meshes, and other programs, share a host's tables and its `ip_forward` switch. Each mesh therefore keeps to
+chains of its own, and the meshes of a host note in `/run/byway` what they found before the first of them: the last to
+leave restores it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Network namespaces of workloads: made, adopted when they exist, removed; every step looks first and may be repeated.
+"""Network namespaces of workloads: made, adopted when they exist, removed; every step looks first and may be
+repeated.
 
-IPv6: it is switched off for every link that enters the namespace, before the link enters. iptables' rules cover IPv4 only, so an IPv6
-address on the link would be a way past Envoy; without one, a call by IPv6 fails at once and the caller falls back to IPv4. `::1` stays,
-it leads nowhere but to the workload itself.
+IPv6: it is switched off for every link that enters the namespace, before the link enters. iptables' rules cover IPv4
+only, so an IPv6 address on the link would be a way past Envoy; without one, a call by IPv6 fails at once and the
+caller falls back to IPv4. `::1` stays, it leads nowhere but to the workload itself.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def present_namespaces() -> frozenset[str]:
 
 
 def build(namespace: Namespace, links: frozenset[str]) -> None:
-    """Brings the namespace about where the host has `links`; what is there already is kept, with everything that runs in it."""
+    """Brings the namespace about where the host has `links`; what is there already is kept, with everything that runs
+    in it.
+    """
     if namespace.name not in present_namespaces():
         commands.output("ip", "netns", "add", namespace.name)
         inside(namespace.path, _disable_ipv6)

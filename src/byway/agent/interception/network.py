@@ -1,6 +1,8 @@
-"""The mesh's network on this host as a whole: built or adopted from a plan, and removed from what was noted while it was built.
+"""The mesh's network on this host as a whole: built or adopted from a plan, and removed from what was noted while it
+was built.
 
-The note (`run/network.json`) is written before anything is made, so that also a half-built network can be removed without its plan.
+The note (`run/network.json`) is written before anything is made, so that also a half-built network can be removed
+without its plan.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 In a workload's namespace (all of it is Byway's, so whole tables are written):
 
 - TCP that leaves goes to Envoy's outbound port, except Envoy's own traffic and what stays on loopback;
-- TCP that arrives on the link goes to Envoy's inbound port, whatever port it was sent to. So no port of the namespace, readiness and
-  outbound included, can be reached past Envoy;
+- TCP that arrives on the link goes to Envoy's inbound port, whatever port it was sent to. So no port of the
+  namespace, readiness and outbound included, can be reached past Envoy;
 - DNS (UDP and TCP, port 53, to any server) goes to the agent's DNS server;
-- Envoy calling its own workload by the workload's address re-enters by the inbound port, like any other caller. Envoy's way to the
-  application is 127.0.0.1, or the workload's address with source 127.0.0.6 (as in Istio);
+- Envoy calling its own workload by the workload's address re-enters by the inbound port, like any other caller.
+  Envoy's way to the application is 127.0.0.1, or the workload's address with source 127.0.0.6 (as in Istio);
 - IPv6 is switched off on the link (see `namespaces`): there is nothing to intercept, hence nothing that escapes.
 
-On the host, in chains of the mesh's own: traffic that leaves the mesh's subnet is masqueraded, and forwarding is allowed for the bridge.
+On the host, in chains of the mesh's own: traffic that leaves the mesh's subnet is masqueraded, and forwarding is
+allowed for the bridge.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def host_chains(prefix: str, bridge: str, subnet: str) -> tuple[HostChain, ...]:
 
 
 def host_rules(chains: Iterable[HostChain], saved: str) -> str:
-    """The input of `iptables-restore --noflush` that brings `chains` about where `iptables-save` printed `saved`; idempotent."""
+    """The input of `iptables-restore --noflush` that brings `chains` about where `iptables-save` printed `saved`;
+    idempotent.
+    """
     present = _rules_by_table(saved)
     lines: list[str] = []
     for chain in chains:

@@ -1,22 +1,8 @@
-"""The seam to `byway.app`: what the command line asks it to run, and where in it that is.
-
-The rooms below bring in gRPC and Envoy's messages, so nothing of `byway.app` is imported before it is to run.
-"""
+"""What the words of options mean: addresses, times and numbers, checked before anything starts."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 from byway.cli.wording import WrongUsageError
-
-
-def launched(module: str, function: str, settings: str, **fields: Any) -> int:
-    """Runs `byway.app.<module>.<function>` with `byway.app.settings.<settings>` made of the fields; answers its
-    exit code."""
-    struct = getattr(import_module("byway.app.settings"), settings)
-    outcome = getattr(import_module(f"byway.app.{module}"), function)(struct(**fields))
-    return int(outcome or 0)
 
 
 def address(option: str, text: str) -> str:

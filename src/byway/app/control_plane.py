@@ -1,0 +1,266 @@
+"""The control plane as a process: everything opened in order, served, and closed in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+
+import grpc.aio
+import structlog
+
+from byway.admin.api import admin_app
+from byway.admin.security import Door
+from byway.ads.catalogue import Refusal
+from byway.ads.hub import Hub
+from byway.ads.prover import EnvoyProver
+from byway.ads.server import SERVER_OPTIONS, discovery_handlers
+from byway.agent.binary import envoy_binary
+from byway.agent.desk import AgentDesk
+from byway.app.catalogue import MeshCatalogue
+from byway.app.mesh import Mesh
+from byway.app.proposal import Proposals
+from byway.app.serving import HttpServer, address_parts, ended_by_signals, owner_watched
+from byway.app.settings import ControlPlaneSettings
+from byway.app.writing import Writer
+from byway.authority.authority import Authority
+from byway.authority.control_socket import control_socket_server
+from byway.authority.issuance import Terms
+from byway.authority.private_files import private_directory, write_atomically
+from byway.authority.server import CertificateService
+from byway.authority.serving import ServingCertificate
+from byway.authority.vault import opened_signer
+from byway.base.clock import SystemClock
+from byway.base.duration import Duration
+from byway.base.errors import FaultError
+from byway.derive.endpoints import workload
+from byway.derive.lowered import workload_of
+from byway.engine import Database
+from byway.identity.spiffe import SpiffeId, TrustDomain
+from byway.kinds.decode import decode
+from byway.kinds.resource import Resource
+from byway.model.mesh import MeshDefaults
+from byway.model.names import DEFAULT_TRUST_DOMAIN
+from byway.sources.store import StoreSource
+from byway.telemetry.exposition import Metric, Sample
+from byway.telemetry.observatory import Observatory
+from byway.telemetry.sender import Sender, SenderRefusedError
+from byway.world.change import Change
+from byway.world.host import World
+from byway.world.index import INDEX
+
+_SWEEP_S = 30.0
+_GRACE_S = 1.0
+_log = structlog.get_logger("byway.control_plane")
+
+
+def run_control_plane(settings: ControlPlaneSettings) -> int:
+    """Runs until told to stop; returns the exit code."""
+    asyncio.run(ControlPlane(settings).run())
+    return 0
+
+
+class ControlPlane:
+    """One control plane."""
+
+    def __init__(self, settings: ControlPlaneSettings) -> None:
+        self._settings = settings
+        self._state = Path(settings.state)
+        self._clock = SystemClock()
+        self._trust_domain = TrustDomain(DEFAULT_TRUST_DOMAIN)
+        self.database = Database()
+        self.world = World(self.database, MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN))
+        self.catalogue = MeshCatalogue(self.database)
+        self.hub = Hub(self.catalogue, self._clock)
+        self.desk = AgentDesk(self._trust_domain, self._clock)
+        self.observatory = Observatory(self._clock, self._sender)
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Serves until `stop` is set, a signal comes, or the owner is gone."""
+        stop = stop or asyncio.Event()
+        private_directory(self._state)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(ended_by_signals(stop))
+            stack.enter_context(owner_watched(self._settings.owner_pid, stop))
+            tasks = await stack.enter_async_context(_ended_tasks())
+            await self._open(stack, tasks)
+            await _first(stop, tasks)
+
+    async def _open(self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]]) -> None:
+        settings = self._settings
+        now = self._clock.now()
+        signer = opened_signer(self._state, self._trust_domain, now)
+        life_s = int(settings.certificate_life_s) or 86_400
+        authority = Authority(signer, self._trust_domain, self._clock, terms=Terms(usual=Duration.of(seconds=life_s)))
+        source = await StoreSource.open(self._state / "store.sqlite")
+        stack.push_async_callback(source.close)
+        await self._load(source)
+        binary = envoy_binary(settings.envoy, os.environ)
+        prover = await stack.enter_async_context(EnvoyProver(binary))
+        writer = Writer(
+            self.database,
+            self.world,
+            source,
+            Proposals(self.database, self.world, self.catalogue, prover),
+            self.hub,
+            self.desk.publish_names,
+        )
+        writer.publish_names()
+        mesh = Mesh(
+            name=settings.mesh,
+            envoy_version=await _envoy_version(binary),
+            database=self.database,
+            world=self.world,
+            writer=writer,
+            hub=self.hub,
+            desk=self.desk,
+            authority=authority,
+        )
+        tasks.append(asyncio.create_task(self.hub.run(), name="hub"))
+        tasks.append(asyncio.create_task(self._tidy(), name="tidy"))
+        await self._open_doors(stack, tasks, authority, mesh)
+        mesh.is_ready = True
+
+    async def _open_doors(
+        self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]], authority: Authority, mesh: Mesh
+    ) -> None:
+        settings = self._settings
+        service = CertificateService(authority, self._may_impersonate)
+        certificate = ServingCertificate(authority)
+        server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=20_000)
+        server.add_generic_rpc_handlers(
+            (
+                service.mutual_tls_handler(),
+                discovery_handlers(self.hub),
+                self.desk.handlers(),
+                *self.observatory.handlers(),
+            )
+        )
+        try:
+            server.add_secure_port(settings.xds, certificate.credentials())
+        except RuntimeError:
+            raise FaultError(f"cannot listen on {settings.xds} (another program does; choose one by --xds)") from None
+        await server.start()
+        stack.push_async_callback(server.stop, _GRACE_S)
+        control = await control_socket_server(self._state / "control.sock", service)
+        stack.push_async_callback(control.stop, _GRACE_S)
+        host, port = address_parts(settings.admin)
+        door = Door(token=self._token(), is_loopback=host in ("127.0.0.1", "::1", "localhost"))
+        app = admin_app(mesh, self.observatory, door, providers=(lambda: self._metrics(authority),))
+        http = HttpServer(app, host, port)
+        tasks.append(asyncio.create_task(_served(http, settings.admin), name="admin"))
+        stack.callback(setattr, http, "should_exit", True)
+
+    async def _load(self, source: StoreSource) -> None:
+        snapshot = await source.load()
+        for diagnostic in snapshot.diagnostics:
+            _log.error("stored document unreadable", diagnostic=str(diagnostic))
+        resources: list[Resource] = []
+        for document in snapshot.documents:
+            decoded = decode(document)
+            if decoded.value is not None:
+                resources.append(decoded.value)
+            for diagnostic in decoded.diagnostics if decoded.has_errors else ():
+                _log.error("stored resource refused", diagnostic=str(diagnostic))
+        self.world.apply(Change(tuple(resources)))
+        _log.info("resources loaded", n=len(resources))
+
+    def _token(self) -> str:
+        path = self._state / "token"
+        if path.exists():
+            return path.read_text().strip()
+        token = secrets.token_urlsafe(32)
+        write_atomically(path, token.encode(), 0o600)
+        return token
+
+    def _may_impersonate(self, agent: SpiffeId, node: str, target: SpiffeId) -> bool:
+        del agent  # every agent has the same identity; the node tells them apart
+        if target.workload is None or target.trust_domain != self._trust_domain:
+            return False
+        namespace, account = target.workload
+        ids = INDEX(self.database, ("workload-account", namespace, account))
+        found = (workload_of(self.database, resource_id) for resource_id in ids)
+        return any(w is not None and w.node == node for w in found)
+
+    def _sender(self, peer: str, node_id: str, metadata: Mapping[str, str]) -> Sender:
+        proxy = self.catalogue.admit(peer, node_id, metadata)
+        if isinstance(proxy, Refusal):
+            raise SenderRefusedError(proxy.reason)
+        found = workload(self.database, proxy.namespace, proxy.instance)
+        return Sender(
+            instance=proxy.instance,
+            workload=found.name if found else proxy.instance,
+            namespace=proxy.namespace,
+            identity=peer,
+            epoch=proxy.epoch,
+        )
+
+    def _metrics(self, authority: Authority) -> Iterable[Metric]:
+        for name, value in authority.statistics().items():
+            is_counter = name.endswith(("_count", "_total"))
+            yield _metric(name, "counter" if is_counter else "gauge", "The certificate authority.", value)
+        statistics = self.database.statistics().values()
+        yield _metric("byway_resources", "gauge", "Resources of the mesh.", len(self.world))
+        yield _metric("byway_queries_held", "gauge", "Results that are held.", sum(s.n_memos for s in statistics))
+        yield _metric(
+            "byway_queries_computed_total", "counter", "Queries that ran.", sum(s.n_computed for s in statistics)
+        )
+        yield _metric(
+            "byway_queries_reused_total", "counter", "Queries whose result was kept.", sum(s.n_reused for s in statistics)
+        )
+        yield _metric("byway_xds_connected", "gauge", "Proxies that are connected.", self.hub.n_connected)
+        yield _metric("byway_xds_pushes_total", "counter", "Changes told to proxies.", self.hub.n_pushes)
+        yield _metric("byway_xds_resources_sent_total", "counter", "Resources sent to proxies.", self._n_sent())
+
+    def _n_sent(self) -> int:
+        return sum(sum(connected.n_sent.values()) for connected in self.hub.snapshot())
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.catalogue.release(lambda key: bool(self.hub.readers(key)))
+            self.observatory.expire()
+
+
+def _metric(name: str, kind: str, text: str, value: float) -> Metric:
+    return Metric(
+        name=name, kind="counter" if kind == "counter" else "gauge", help=text, samples=(Sample(float(value)),)
+    )
+
+
+async def _served(http: HttpServer, address: str) -> None:
+    try:
+        await http.serve()
+    except SystemExit:
+        raise FaultError(f"cannot listen on {address} (another program does; choose one by --admin)") from None
+
+
+async def _envoy_version(binary: Path) -> str:
+    process = await asyncio.create_subprocess_exec(str(binary), "--version", stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 10)
+    parts = output.decode(errors="replace").split("version: ")[-1].split("/")
+    return parts[1] if len(parts) > 1 else "unknown"
+
+
+@contextlib.asynccontextmanager
+async def _ended_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks that live as long as the control plane; they are ended with it."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Waits for `stop`, or for a task to end, which none should; its exception is raised."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done:
+        task.result()

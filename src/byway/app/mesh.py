@@ -1,0 +1,172 @@
+"""The running mesh as the admin API asks it: writes through the writer, reads from world, sessions, agents and authority."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from byway import __version__
+from byway.admin.port import (
+    CertificateStatus,
+    NotFoundError,
+    Outcome,
+    PrometheusTarget,
+    ProxyStatus,
+    Readiness,
+    Section,
+    SourceText,
+    Target,
+    VersionReport,
+)
+from byway.ads.hub import Hub
+from byway.agent.desk import AgentDesk
+from byway.app.proxies import proxy_status
+from byway.app.writing import Writer, kind_named, resource_ids
+from byway.authority.authority import Authority
+from byway.derive.lowered import mesh_defaults, workload_of
+from byway.engine import Database
+from byway.identity.certificate import chain_facts
+from byway.model.workload import Workload
+from byway.world.host import World
+
+_DUMPS: dict[Section, str] = {
+    "listeners": "ListenersConfigDump",
+    "routes": "RoutesConfigDump",
+    "clusters": "ClustersConfigDump",
+    "secrets": "SecretsConfigDump",
+    "bootstrap": "BootstrapConfigDump",
+}
+"""The parts of Envoy's `/config_dump` (envoy.admin.v3); endpoints are told by `/clusters`, with their health."""
+
+
+class Mesh:
+    """Implements `byway.admin.port.MeshPort`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        envoy_version: str,
+        database: Database,
+        world: World,
+        writer: Writer,
+        hub: Hub,
+        desk: AgentDesk,
+        authority: Authority,
+    ) -> None:
+        self._name = name
+        self._envoy_version = envoy_version
+        self._database = database
+        self._world = world
+        self._writer = writer
+        self._hub = hub
+        self._desk = desk
+        self._authority = authority
+        self.is_ready = False
+
+    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
+        """Takes the documents of all files or of none."""
+        return await self._writer.apply(sources, namespace, dry_run=dry_run)
+
+    async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
+        """Deletes the resources that the documents name."""
+        return await self._writer.delete(sources, namespace, dry_run=dry_run)
+
+    async def delete_named(self, targets: tuple[Target, ...], namespace: str, *, dry_run: bool) -> Outcome:
+        """Deletes resources by kind and name."""
+        return await self._writer.delete_ids(resource_ids(targets, namespace), dry_run=dry_run)
+
+    async def resources(self, kind: str, namespace: str | None, name: str | None) -> tuple[Mapping[str, Any], ...]:
+        """The bodies of a kind's resources as they were written."""
+        known = kind_named(kind)
+        found = self._world.resources(known.name, "" if known.is_mesh_wide else namespace or "", name or "")
+        if name and not found:
+            raise NotFoundError(f"there is no {known.name} {name} in namespace {namespace or 'any'} (see `byway get`)")
+        return tuple(resource.document.body for resource in found)
+
+    async def status(self) -> tuple[ProxyStatus, ...]:
+        """Every proxy that the mesh knows of."""
+        connected = {(s.proxy.namespace, s.proxy.instance): s for s in self._hub.snapshot()}
+        reports = self._desk.states()
+        trust_domain = mesh_defaults(self._database).trust_domain
+        return tuple(
+            proxy_status(
+                found, trust_domain, connected.get((found.namespace, found.instance)), reports.get(found.instance)
+            )
+            for found in self._workloads()
+        )
+
+    async def proxy_config(self, target: str, section: Section) -> Any:
+        """What that Envoy really holds."""
+        instance = self._instance(target)
+        if section == "endpoints":
+            return msgspec.json.decode(await self._desk.ask(instance, "/clusters?format=json"))
+        dump = msgspec.json.decode(await self._desk.ask(instance, "/config_dump"))
+        return [part for part in dump["configs"] if part["@type"].endswith(f".{_DUMPS[section]}")]
+
+    async def certs(self) -> tuple[CertificateStatus, ...]:
+        """Every leaf in use and every root."""
+        now = self._authority.clock.now()
+        identities = {report.identity: report for report in self._desk.states().values()}
+        leaves = [
+            CertificateStatus(
+                kind="leaf",
+                identity=issued.identity,
+                instance=identities[issued.identity].instance if issued.identity in identities else "",
+                serial=issued.serial,
+                not_before=_time(issued.issued_at),
+                not_after=_time(issued.not_after),
+            )
+            for issued in self._authority.log.current(now)
+        ]
+        root = chain_facts(self._authority.bundle.pem)
+        return (
+            *leaves,
+            CertificateStatus(
+                kind="root",
+                identity=f"spiffe://{self._authority.trust_domain}",
+                serial=root.serial,
+                not_before=_time(root.not_before),
+                not_after=_time(root.not_after),
+            ),
+        )
+
+    async def prometheus_targets(self) -> tuple[PrometheusTarget, ...]:
+        """The control plane itself: it shows what all proxies report, added up."""
+        return (PrometheusTarget(("127.0.0.1:15014",), {"job": "byway", "mesh": self._name}),)
+
+    async def readiness(self) -> Readiness:
+        """Whether resources are loaded and proxies may connect."""
+        return Readiness(self.is_ready, "" if self.is_ready else "resources are being loaded")
+
+    def version(self) -> VersionReport:
+        """Versions and names."""
+        mesh = mesh_defaults(self._database)
+        return VersionReport(
+            byway=__version__,
+            envoy=self._envoy_version,
+            mesh=self._name,
+            trust_domain=mesh.trust_domain,
+            root_namespace=mesh.root_namespace,
+        )
+
+    def _workloads(self) -> list[Workload]:
+        entries = self._world.resources("WorkloadEntry")
+        found = (workload_of(self._database, entry.id) for entry in entries)
+        return [workload for workload in found if workload is not None]
+
+    def _instance(self, target: str) -> str:
+        found = self._workloads()
+        for field in ("instance", "name", "app"):
+            for workload in found:
+                name = getattr(workload, field)
+                if target in (name, f"{name}.{workload.namespace}"):
+                    return workload.instance
+        raise NotFoundError(f"there is no workload {target} (see `byway status`)")
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

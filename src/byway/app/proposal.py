@@ -1,0 +1,115 @@
+"""A proposal: a change that is tried in the database before anybody sees it, and taken back whole if it may not be.
+
+The order is: make the change, look for mistakes among all resources, derive what it touches, have Envoy accept that, store
+it, publish it. Until it is stored, every session waits; whatever fails on the way leaves things as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from byway.app.catalogue import MeshCatalogue
+from byway.base.diagnostics import Diagnostic, Severity
+from byway.derive.analysis import findings
+from byway.engine import Database, Root
+from byway.kinds.resource import ResourceId
+from byway.world.change import Change
+from byway.world.host import RESOURCE, World
+from byway.xds.proof import probes, provable
+from byway.xds.resource import Resource
+
+
+class Refused(Protocol):
+    """One resource that Envoy would not take."""
+
+    @property
+    def resource(self) -> Resource:
+        """The resource as it was proved."""
+
+    @property
+    def reason(self) -> str:
+        """Envoy's own words."""
+
+
+class Prover(Protocol):
+    """Whoever knows what Envoy accepts."""
+
+    async def prove(self, resources: Sequence[Resource], /) -> Sequence[Refused]:
+        """Those of `resources` that Envoy refuses."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """The verdict: what was found, and, where nothing forbids it, the keys whose answers differ now."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    changed: frozenset[Hashable]
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the change may stand."""
+        return all(d.severity is not Severity.ERROR for d in self.diagnostics)
+
+
+class Proposals:
+    """Tries changes, one at a time; its caller holds the only lock."""
+
+    def __init__(self, database: Database, world: World, catalogue: MeshCatalogue, prover: Prover | None) -> None:
+        self._database = database
+        self._world = world
+        self._catalogue = catalogue
+        self._prover = prover
+
+    async def judge(self, change: Change) -> tuple[Judged, Change]:
+        """Makes the change and judges it; returns the verdict and the inverse. The sessions wait from here on."""
+        self._catalogue.unsettle()
+        undo = self._world.apply(change)
+        try:
+            found = tuple(d for resource_id in sorted(change.ids) for d in findings(self._database, resource_id))
+            changed = self._database.changed()
+            verdict = Judged(found, frozenset(changed))
+            if verdict.is_accepted:
+                verdict = Judged((*found, *await self._proved(change, changed)), frozenset(changed))
+        except BaseException:
+            self.take_back(undo)
+            raise
+        return verdict, undo
+
+    def take_back(self, undo: Change) -> None:
+        """Makes everything as it was; nobody has seen the difference."""
+        self._world.apply(undo)
+        self._database.changed()
+        self._catalogue.settle()
+
+    def keep(self) -> None:
+        """Lets the sessions see the change."""
+        self._catalogue.settle()
+
+    async def _proved(self, change: Change, changed: Sequence[Root]) -> list[Diagnostic]:
+        if self._prover is None:
+            return []
+        roots: dict[Resource, Root] = {}
+        for root in (*changed, *probes(self._database, change.ids)):
+            value = root.value(self._database)
+            candidate = provable(value) if isinstance(value, Resource) else None
+            if candidate is not None:
+                roots.setdefault(candidate, root)
+        refusals = await self._prover.prove(tuple(roots))
+        return [self._blame(change, roots[refusal.resource], refusal.reason) for refusal in refusals]
+
+    def _blame(self, change: Change, root: Root, reason: str) -> Diagnostic:
+        """Envoy's reason at the object that caused it: the one of the change that the refused resource was derived from."""
+        inputs = self._database.inputs_of(root.query, *root.args)
+        read = {key for cell, key in inputs if cell is RESOURCE}
+        culprits = sorted(change.ids & read) or sorted(change.ids)
+        culprit: ResourceId = culprits[0]
+        resource = self._world.resource(culprit)
+        return Diagnostic(
+            code="refused-by-envoy",
+            message=f"Envoy refuses what this gives ({root}): {reason}",
+            position=resource.position("spec") if resource else None,
+            hint="the mesh was left as it was",
+            subject=str(culprit),
+        )

@@ -1,0 +1,59 @@
+"""How one proxy is, from what the mesh knows of it, its stream, and its agent's report."""
+
+from __future__ import annotations
+
+from byway.admin.port import ProxyStatus
+from byway.ads.hub import ConnectedProxy
+from byway.agent.frames import WorkloadReport
+from byway.identity.spiffe import workload_id
+from byway.model.names import TYPE_CLUSTER, TYPE_ENDPOINTS, TYPE_LISTENER, TYPE_ROUTE, TYPE_VIRTUAL_HOST
+from byway.model.workload import Interception, Workload
+
+_SHORT = {
+    "clusters": TYPE_CLUSTER,
+    "listeners": TYPE_LISTENER,
+    "endpoints": TYPE_ENDPOINTS,
+    "routes": TYPE_ROUTE,
+    "virtual_hosts": TYPE_VIRTUAL_HOST,
+}
+
+
+def proxy_status(
+    workload: Workload, trust_domain: str, stream: ConnectedProxy | None, report: WorkloadReport | None
+) -> ProxyStatus:
+    """One line of `byway status`; a proxy without a stream is known but not connected."""
+    return ProxyStatus(
+        instance=workload.instance,
+        workload=workload.name,
+        namespace=workload.namespace,
+        identity=str(workload_id(trust_domain, workload.namespace, workload.service_account)),
+        kind="router" if workload.interception is Interception.NONE else "sidecar",
+        node=workload.node,
+        connected=stream is not None,
+        in_sync=stream is not None and stream.is_in_sync,
+        sync=_sync(stream) if stream else {},
+        certificate_not_after=report.expires if report else "",
+        last_error=_last_error(stream, report),
+        envoy_state=report.envoy.phase if report else "",
+        app_state=report.application.phase if report and report.application else "",
+        n_envoy_restarts=report.envoy.n_restarts if report else 0,
+        n_app_restarts=report.application.n_restarts if report and report.application else 0,
+    )
+
+
+def _sync(stream: ConnectedProxy) -> dict[str, str]:
+    words = {}
+    for name, type_url in _SHORT.items():
+        if not stream.held.get(type_url):
+            words[name] = "NOT SENT"
+        elif stream.last_error is not None and stream.last_error.type_url == type_url:
+            words[name] = "ERROR"
+        else:
+            words[name] = "SYNCED" if stream.is_in_sync else "STALE"
+    return words
+
+
+def _last_error(stream: ConnectedProxy | None, report: WorkloadReport | None) -> str:
+    if stream is not None and stream.last_error is not None and not stream.is_in_sync:
+        return f"{stream.last_error.name}: {stream.last_error.reason}"
+    return report.fault if report else ""

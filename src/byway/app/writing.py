@@ -1,0 +1,255 @@
+"""Writing: the only way into the mesh's resources, for the API, the command line and the mesh's own start.
+
+All documents of a write are taken or none. What is acknowledged is stored, proved, and on its way to the fleet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable
+from typing import Literal
+
+import msgspec
+
+from byway.admin.port import Change as Reported
+from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport, SourceText, Target
+from byway.ads.hub import Hub
+from byway.ads.rollout import RolloutResult
+from byway.app.proposal import Proposals
+from byway.base.diagnostics import Diagnostic, Severity
+from byway.derive.services import names
+from byway.engine import Database
+from byway.kinds.decode import decode
+from byway.kinds.document import Document
+from byway.kinds.kubernetes.service import HEADLESS
+from byway.kinds.registry import KINDS, Kind
+from byway.kinds.resource import Resource, ResourceId
+from byway.kinds.text import documents
+from byway.sources.admission import admitted, with_namespace
+from byway.sources.errors import CommitRefused
+from byway.sources.source import Put, Remove, Source
+from byway.world.change import Change
+from byway.world.host import World
+
+_ACK_LIMIT_S = 10.0
+_SHORT_NAMES = {
+    "VirtualService": ("vs",),
+    "DestinationRule": ("dr",),
+    "Gateway": ("gw",),
+    "WorkloadEntry": ("we",),
+    "PeerAuthentication": ("pa",),
+    "AuthorizationPolicy": ("ap",),
+    "Service": ("svc",),
+    "ServiceAccount": ("sa",),
+    "Namespace": ("ns",),
+    "MeshConfig": ("mc",),
+}
+
+NamesListener = Callable[[dict[str, str]], None]
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What a write holds: resources, and what was found in their text."""
+
+    resources: tuple[Resource, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether nothing found forbids the write."""
+        return all(d.severity is not Severity.ERROR for d in self.diagnostics)
+
+
+def read(sources: Iterable[SourceText], namespace: str) -> Read:
+    """The resources in some files, all mistakes of all files together."""
+    found: list[Resource] = []
+    diagnostics: list[Diagnostic] = []
+    for source in sources:
+        parsed = documents(source.text, source.file)
+        diagnostics.extend(parsed.diagnostics)
+        for document in parsed.value:
+            decoded = decode(with_namespace(document, namespace), namespace)
+            diagnostics.extend(decoded.diagnostics)
+            if decoded.value is not None:
+                diagnostics.extend(_twice(decoded.value, found))
+                found.append(decoded.value)
+    return Read(tuple(found), tuple(diagnostics))
+
+
+def _twice(resource: Resource, found: list[Resource]) -> list[Diagnostic]:
+    earlier = next((other for other in found if other.id == resource.id), None)
+    if earlier is None:
+        return []
+    diagnostic = Diagnostic(
+        code="resource-twice",
+        message=f"{resource.id} is written twice in one apply, first at {earlier.position('metadata.name')}",
+        position=resource.position("metadata.name"),
+        hint="keep one of them",
+        subject=str(resource.id),
+    )
+    return [diagnostic]
+
+
+class Writer:
+    """Takes writes one after another."""
+
+    def __init__(
+        self, database: Database, world: World, source: Source, proposals: Proposals, hub: Hub, tell_names: NamesListener
+    ) -> None:
+        self._database = database
+        self._world = world
+        self._source = source
+        self._proposals = proposals
+        self._hub = hub
+        self._tell_names = tell_names
+        self._names: dict[str, str] = {}
+        self._turn = asyncio.Lock()
+
+    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
+        """Puts the resources of some files."""
+        found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
+        if not found.is_usable:
+            return Outcome(diagnostics=found.diagnostics)
+        async with self._turn:
+            return await self._write(found.resources, (), found.diagnostics, dry_run=dry_run)
+
+    async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
+        """Removes the resources that some files name; one that is not there is no mistake."""
+        found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
+        if not found.is_usable:
+            return Outcome(diagnostics=found.diagnostics)
+        async with self._turn:
+            ids = tuple(r.id for r in found.resources if self._world.resource(r.id) is not None)
+            absent = [_absent(r.id, r) for r in found.resources if r.id not in ids]
+            return await self._write((), ids, (*found.diagnostics, *absent), dry_run=dry_run)
+
+    async def delete_ids(self, ids: tuple[ResourceId, ...], *, dry_run: bool) -> Outcome:
+        """Removes resources by their ids; all must be there."""
+        async with self._turn:
+            absent = tuple(_absent(i, None, Severity.ERROR) for i in ids if self._world.resource(i) is None)
+            return Outcome(diagnostics=absent) if absent else await self._write((), ids, (), dry_run=dry_run)
+
+    async def _write(
+        self,
+        puts: tuple[Resource, ...],
+        removes: tuple[ResourceId, ...],
+        diagnostics: tuple[Diagnostic, ...],
+        *,
+        dry_run: bool,
+    ) -> Outcome:
+        try:
+            puts = self._admitted(puts)
+        except CommitRefused as refused:
+            return Outcome(diagnostics=(*diagnostics, *refused.diagnostics))
+        changes = (*(self._change(r) for r in puts), *(_reported(i, "deleted") for i in removes))
+        change = Change(tuple(r for r in puts if self._differs(r)), removes)
+        verdict, undo = await self._proposals.judge(change)
+        diagnostics = (*diagnostics, *verdict.diagnostics)
+        if dry_run or not verdict.is_accepted:
+            self._proposals.take_back(undo)
+            return Outcome(diagnostics=diagnostics, changes=changes if verdict.is_accepted else ())
+        rollout = await self._publish(change, undo, verdict.changed)
+        return Outcome(diagnostics=diagnostics, changes=changes, rollout=report(rollout))
+
+    async def _publish(self, change: Change, undo: Change, changed: frozenset[Hashable]) -> RolloutResult:
+        try:
+            await self._source.commit(
+                [*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)]
+            )
+        except BaseException:
+            self._proposals.take_back(undo)
+            raise
+        self._proposals.keep()
+        self.publish_names()
+        rollout = self._hub.publish(set(changed))
+        return await rollout.done(_ACK_LIMIT_S)
+
+    def publish_names(self) -> None:
+        """Tells the agents what DNS must answer, where that changed."""
+        table = dict(names(self._database))
+        if table != self._names:
+            self._names = table
+            self._tell_names(table)
+
+    def _admitted(self, puts: tuple[Resource, ...]) -> tuple[Resource, ...]:
+        """The resources as they will be stored: every Service has its address."""
+        if not any(resource.id.kind == "Service" for resource in puts):
+            return puts
+        taken = {
+            service.id: service.spec.cluster_ip
+            for service in self._world.resources("Service")
+            if service.spec.cluster_ip not in ("", HEADLESS)
+        }
+        changes = admitted([Put(resource.document) for resource in puts], taken).changes
+        decoded = (decode(change.document).value for change in changes if isinstance(change, Put))
+        return tuple(resource for resource in decoded if resource is not None)
+
+    def _differs(self, resource: Resource) -> bool:
+        old = self._world.resource(resource.id)
+        return old is None or old.document.body != resource.document.body
+
+    def _change(self, resource: Resource) -> Reported:
+        if self._world.resource(resource.id) is None:
+            return _reported(resource.id, "created")
+        return _reported(resource.id, "configured" if self._differs(resource) else "unchanged")
+
+
+def report(rollout: RolloutResult) -> RolloutReport:
+    """The outcome of a rollout as the API tells it."""
+    return RolloutReport(
+        n_connected=rollout.n_connected,
+        n_affected=rollout.n_affected,
+        n_acked=rollout.n_acked,
+        seconds=rollout.seconds,
+        n_resources_sent=rollout.n_resources_sent,
+        refusals=tuple(
+            ProxyRefusal(
+                instance=nack.proxy.instance,
+                namespace=nack.proxy.namespace,
+                type_url=nack.type_url,
+                message=nack.reason,
+            )
+            for nack in rollout.refusals
+        ),
+    )
+
+
+def resource_ids(targets: tuple[Target, ...], namespace: str) -> tuple[ResourceId, ...]:
+    """The ids that targets name; raises `NotFoundError` for a kind that does not exist."""
+    return tuple(resource_id(target, namespace) for target in targets)
+
+
+def resource_id(target: Target, namespace: str) -> ResourceId:
+    """The id of one target."""
+    kind = kind_named(target.kind)
+    where = "" if kind.is_mesh_wide else target.namespace or namespace
+    return ResourceId(kind.name, where, target.name)
+
+
+def kind_named(word: str) -> Kind:
+    """The kind that a user means: its name, its plural or Istio's short name, in any case."""
+    lower = word.lower().partition(".")[0]
+    for kind in KINDS:
+        name = kind.name.lower()
+        plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+        if lower in (name, plural, *_SHORT_NAMES.get(kind.name, ())):
+            return kind
+    known = ", ".join(kind.name for kind in KINDS)
+    raise NotFoundError(f"there is no kind {word} (there are {known})")
+
+
+def _absent(resource_id: ResourceId, resource: Resource | None, severity: Severity = Severity.INFO) -> Diagnostic:
+    return Diagnostic(
+        severity=severity,
+        code="not-found",
+        message=f"there is no {resource_id}",
+        position=resource.position("metadata.name") if resource else None,
+        hint="see `byway get`",
+        subject=str(resource_id),
+    )
+
+
+def _reported(
+    resource_id: ResourceId, action: Literal["created", "configured", "unchanged", "deleted"]
+) -> Reported:
+    return Reported(resource_id.kind, resource_id.namespace, resource_id.name, action)
