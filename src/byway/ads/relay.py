@@ -16,9 +16,14 @@ import grpc
 import grpc.aio
 import msgspec
 
+from byway.base.errors import FaultError
+
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 ChannelOf: TypeAlias = Callable[[], grpc.aio.Channel]
-"""Gives the channel for the next call: a new one after the certificate was renewed."""
+"""Gives the channel for the next call, a new one after the certificate was renewed; raises `FaultError` without one.
+
+A call keeps its channel alive: to drop a channel is enough, and ends nothing that still runs on it.
+"""
 
 CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -82,12 +87,14 @@ class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         return grpc.unary_unary_rpc_method_handler(unary_unary)
 
     async def _connected(self, context: Context) -> grpc.aio.Channel:
-        channel = self._channel_of()
         try:
+            channel = self._channel_of()
             async with asyncio.timeout(self._connect_s):
                 await channel.channel_ready()
         except TimeoutError:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, "the control plane cannot be reached")
+        except FaultError as fault:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(fault))
         return channel
 
     async def _stream(self, method: Method, requests: AsyncIterator[bytes], context: Context) -> None:

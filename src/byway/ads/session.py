@@ -220,11 +220,11 @@ class Session:
         elif subscription is self._cds:
             for name in flight.units:
                 self._clusters.land(name, now, has_endpoints=self._watched.has_endpoints(name))
-            self._free_stuck()
+            self._free_stuck(flight.revisions.first if flight.revisions else None)
 
-    def _free_stuck(self) -> None:
+    def _free_stuck(self, revision: int | None) -> None:
         for type_url, name in self._stuck:
-            self.subscriptions[type_url].touch(name, None)
+            self.subscriptions[type_url].touch(name, revision)
         self._stuck.clear()
 
     # --- goals ---
@@ -233,7 +233,7 @@ class Session:
         self._is_routing_moved |= subscription.type_url in ROUTING_TYPES
         subscription.want(name, self._watched.lookup(subscription.type_url, name), revision)
         if subscription is self._cds and self._stuck:
-            self._free_stuck()
+            self._free_stuck(revision)
 
     def _want_roots(self, subscription: Subscription, revision: int | None) -> None:
         if not subscription.is_wildcard:

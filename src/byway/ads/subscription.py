@@ -105,6 +105,8 @@ class Subscription:
         self.names[asked] = name
         self.aliases.setdefault(name, {})[asked] = None
         self.wanted[name] = lookup.resource
+        if name in self.rejected and self.rejected[name].version != self.target_version(name):
+            del self.rejected[name]
         self.touch(name, revision)
 
     def unwant(self, asked: str, revision: int | None) -> None:
@@ -153,6 +155,7 @@ class Subscription:
             return self.fallback(name)
         if held is not None and held.version == resource.version and name not in self.owed:
             self.held[name] = Unit.of(resource)
+            self.rejected.pop(name, None)
             return None
         return Unit.of(resource)
 

@@ -134,7 +134,7 @@ class ControlPlane:
         server.add_generic_rpc_handlers(
             (
                 service.mutual_tls_handler(),
-                discovery_handlers(self.hub),
+                *discovery_handlers(self.hub),
                 self.desk.handlers(),
                 *self.observatory.handlers(),
             )

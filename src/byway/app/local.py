@@ -45,6 +45,7 @@ _START_LIMIT_S = 90.0
 _POLL_S = 0.25
 _MOST_RESTARTS_AT_START = 4
 _INGRESS = "127.0.0.1:8080"
+_GATEWAY_PORT = "      number: 8080\n      name: http"
 
 
 def run_local(settings: LocalSettings) -> int:
@@ -71,7 +72,7 @@ class _LocalMesh:
         self._is_demo = not settings.file
         file = files.MESH if self._is_demo else Path(settings.file)
         self._file = file
-        self._description: Description = _usable(description(_described(file, settings), str(file)))
+        self._description: Description = _usable(description(_with_ingress(_text(file), settings), str(file)))
         self._mesh = settings.mesh or self._description.file.mesh
         self._state = Path(settings.state).expanduser() if settings.state else default_state(self._mesh)
         self._interception = _interception(settings.proxy)
@@ -142,7 +143,8 @@ class _LocalMesh:
         await client.apply([(str(self._file), documents_yaml(drawn.documents))], self._namespace)
         resources = [self._file.parent / name for name in self._description.file.resources]
         if resources:
-            await client.apply([(str(path), _text(path)) for path in resources], self._namespace)
+            texts = [(str(path), _with_ingress(_text(path), self._settings)) for path in resources]
+            await client.apply(texts, self._namespace)
         n_workloads = len(drawn.plan.workloads)
         while not _all_ready(await client.status(), n_workloads):
             self._check_processes()
@@ -231,9 +233,12 @@ class _LocalMesh:
         return _usable(blueprint(self._description, setting, _free_ports()))
 
 
-def _described(file: Path, settings: LocalSettings) -> str:
-    text = _text(file)
-    return text if not settings.ingress else text.replace(_INGRESS, settings.ingress)
+def _with_ingress(text: str, settings: LocalSettings) -> str:
+    """The packaged fleet's files with its gateway moved to another address."""
+    if not settings.ingress:
+        return text
+    port = settings.ingress.rpartition(":")[2]
+    return text.replace(_INGRESS, settings.ingress).replace(_GATEWAY_PORT, f"      number: {port}\n      name: http")
 
 
 def _text(path: Path) -> str:

@@ -28,7 +28,6 @@ from byway.app.writing import Writer, kind_named, resource_ids
 from byway.authority.authority import Authority
 from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
-from byway.identity.certificate import chain_facts
 from byway.model.workload import Workload
 from byway.world.host import World
 
@@ -122,17 +121,17 @@ class Mesh:
             )
             for issued in self._authority.log.current(now)
         ]
-        root = chain_facts(self._authority.bundle.pem)
-        return (
-            *leaves,
+        roots = [
             CertificateStatus(
                 kind="root",
                 identity=f"spiffe://{self._authority.trust_domain}",
-                serial=root.serial,
-                not_before=_time(root.not_before),
-                not_after=_time(root.not_after),
-            ),
-        )
+                serial=f"{root.serial_number:x}",
+                not_before=_time(root.not_valid_before_utc),
+                not_after=_time(root.not_valid_after_utc),
+            )
+            for root in self._authority.bundle.certificates
+        ]
+        return (*leaves, *roots)
 
     async def prometheus_targets(self) -> tuple[PrometheusTarget, ...]:
         """The control plane itself: it shows what all proxies report, added up."""

@@ -24,7 +24,7 @@ from byway.model.listener import InboundPort
 from byway.xds.endpoints import address
 from byway.xds.message import duration, packed, seconds
 from byway.xds.telemetry import cluster_metadata
-from byway.xds.tls import outbound_socket, plain_socket, public_socket
+from byway.xds.tls import Speaks, outbound_socket, plain_socket, public_socket
 
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3, initial_fetch_timeout=seconds(5))
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -105,7 +105,7 @@ def _local(name: str, host: str, port: int) -> ClusterMessage:
 
 def _secure(message: ClusterMessage, cluster: Cluster) -> None:
     transport = cluster.policy.transport or Transport.AUTO
-    mutual = outbound_socket(cluster.sni, cluster.identities, is_http=cluster.protocol.is_http)
+    mutual = outbound_socket(cluster.sni, cluster.identities, _speaks(cluster))
     if transport is Transport.MUTUAL:
         message.transport_socket.CopyFrom(mutual)
     elif transport is Transport.SIMPLE:
@@ -119,6 +119,13 @@ def _secure(message: ClusterMessage, cluster: Cluster) -> None:
         message.transport_socket_matches.append(
             ClusterMessage.TransportSocketMatch(name="plain", match=Struct(), transport_socket=plain_socket())
         )
+
+
+def _speaks(cluster: Cluster) -> Speaks:
+    # HTTP/2 between sidecars whatever the application speaks: one connection, and faster than HTTP/1.1 (measured).
+    if not cluster.protocol.is_http:
+        return "tcp"
+    return "h2" if cluster.is_meshed or cluster.protocol.is_http2 else "http/1.1"
 
 
 def _circuit_breakers(limits: ConnectionLimits | None) -> CircuitBreakers:
@@ -174,8 +181,7 @@ def _http_options(cluster: Cluster) -> UpstreamOptions:
     if limits.max_requests_per_connection:
         common.max_requests_per_connection.value = limits.max_requests_per_connection
     options.common_http_protocol_options.CopyFrom(common)
-    # HTTP/2 between sidecars whatever the application speaks: one connection, and faster than HTTP/1.1 (measured).
-    if cluster.is_meshed or cluster.protocol.is_http2:
+    if _speaks(cluster) == "h2":
         options.explicit_http_config.http2_protocol_options.CopyFrom(
             Http2ProtocolOptions(allow_connect=True, max_concurrent_streams=UInt32Value(value=1073741824))
         )

@@ -42,7 +42,7 @@ from byway.xds.endpoints import address, peer_of
 from byway.xds.http import gateway_manager, inbound_manager, outbound_manager
 from byway.xds.message import packed, seconds
 from byway.xds.telemetry import Peer, Reporter, tcp_access_log_options, tcp_access_logs
-from byway.xds.tls import ALPN_HTTP, inbound_socket
+from byway.xds.tls import MESH_ALPN, inbound_socket
 
 PASS_THROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
@@ -122,7 +122,7 @@ def _port_chains(port: InboundPort, side: Inbound, *, with_match: bool) -> list[
     if port.mutual_tls is not MutualTls.DISABLE:
         match = FilterChainMatch(transport_protocol="tls")
         if port.mutual_tls is MutualTls.PERMISSIVE:
-            match.application_protocols.extend(ALPN_HTTP)
+            match.application_protocols.extend(MESH_ALPN)
         chains.append(_port_chain(port, side, match, is_mutual=True))
     if port.mutual_tls is not MutualTls.STRICT:
         chains.append(_port_chain(port, side, FilterChainMatch(), is_mutual=False))
@@ -146,7 +146,7 @@ def _port_chain(port: InboundPort, side: Inbound, match: FilterChainMatch, *, is
             _tcp_filter(f"inbound_{port.number}", cluster, _inbound_logs(peer, mesh, is_mutual=is_mutual))
         )
     if is_mutual:
-        chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain))
+        chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain, is_http=port.protocol.is_http))
     return chain
 
 
@@ -159,13 +159,13 @@ def _other_chains(side: Inbound) -> list[FilterChain]:
             continue
         match = FilterChainMatch(transport_protocol="tls" if is_mutual else "")
         if is_mutual and side.other_mutual_tls is MutualTls.PERMISSIVE:
-            match.application_protocols.extend(ALPN_HTTP)
+            match.application_protocols.extend(MESH_ALPN)
         chain = FilterChain(name=f"other-{'mutual' if is_mutual else 'plain'}", filter_chain_match=match)
         chain.filters.extend(_network_rules(side.other_access))
         logs = _inbound_logs(peer, mesh, is_mutual=is_mutual)
         chain.filters.append(_tcp_filter("inbound_other", INBOUND_PASS_THROUGH, logs))
         if is_mutual:
-            chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain))
+            chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain, is_http=False))
         chains.append(chain)
     return chains
 

@@ -5,6 +5,8 @@ Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_s
 
 from __future__ import annotations
 
+from typing import Literal
+
 from envoy.config.core.v3.base_pb2 import TransportSocket
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource, ApiVersion, ConfigSource
 from envoy.config.core.v3.grpc_service_pb2 import GrpcService
@@ -26,10 +28,19 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from byway.model.names import AGENT_CLUSTER, SDS_BUNDLE, SDS_IDENTITY
 from byway.xds.message import packed, seconds
 
-ALPN_HTTP = ("istio-h2", "istio-http/1.1", "istio")
-"""What sidecars say of themselves, as Istio's do: it sets a sidecar's TLS apart from an application's own."""
+MESH_ALPN = ("istio", "istio-h2", "istio-http/1.1")
+"""What sidecars offer besides the protocol itself, as Istio's do: it sets their TLS apart from an application's own."""
 
-ALPN_TCP = ("istio",)
+_OFFERED = {
+    "h2": ("istio-h2", "istio", "h2"),
+    "http/1.1": ("istio-http/1.1", "istio", "http/1.1"),
+    "tcp": ("istio",),
+}
+"""A server chooses what it speaks: Envoy picks the codec by the chosen name, so that must be HTTP's own."""
+
+_ACCEPTED_HTTP = ("h2", "http/1.1")
+_ACCEPTED_TCP = ("istio",)
+Speaks = Literal["h2", "http/1.1", "tcp"]
 _SAN = SubjectAltNameMatcher.SanType
 
 
@@ -48,24 +59,24 @@ def sds(name: str) -> SdsSecretConfig:
     return SdsSecretConfig(name=name, sds_config=source)
 
 
-def inbound_socket(trust_domain: str) -> TransportSocket:
+def inbound_socket(trust_domain: str, *, is_http: bool) -> TransportSocket:
     """TLS that demands a certificate of the mesh's trust domain."""
     matcher = SubjectAltNameMatcher(san_type=_SAN.URI, matcher=StringMatcher(prefix=f"spiffe://{trust_domain}/"))
     context = DownstreamTlsContext(
-        common_tls_context=_common(ALPN_HTTP, [matcher]),
+        common_tls_context=_common(_ACCEPTED_HTTP if is_http else _ACCEPTED_TCP, [matcher]),
         require_client_certificate=BoolValue(value=True),
         disable_stateless_session_resumption=True,
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
-def outbound_socket(sni: str, identities: tuple[str, ...], *, is_http: bool) -> TransportSocket:
+def outbound_socket(sni: str, identities: tuple[str, ...], speaks: Speaks) -> TransportSocket:
     """TLS that accepts only servers with one of `identities`; with none known it accepts nobody."""
     matchers = [
         SubjectAltNameMatcher(san_type=_SAN.URI, matcher=StringMatcher(exact=identity))
         for identity in identities or ("spiffe://invalid/no-identity-is-known",)
     ]
-    context = UpstreamTlsContext(common_tls_context=_common(ALPN_HTTP if is_http else ALPN_TCP, matchers), sni=sni)
+    context = UpstreamTlsContext(common_tls_context=_common(_OFFERED[speaks], matchers), sni=sni)
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
@@ -90,7 +101,11 @@ def _common(alpn: tuple[str, ...], matchers: list[SubjectAltNameMatcher]) -> Com
         validation_context_sds_secret_config=sds(SDS_BUNDLE),
     )
     return CommonTlsContext(
-        tls_params=TlsParameters(tls_minimum_protocol_version=TlsParameters.TlsProtocol.TLSv1_3),
+        # Both: as a client Envoy would otherwise offer at most 1.2.
+        tls_params=TlsParameters(
+            tls_minimum_protocol_version=TlsParameters.TlsProtocol.TLSv1_3,
+            tls_maximum_protocol_version=TlsParameters.TlsProtocol.TLSv1_3,
+        ),
         alpn_protocols=list(alpn),
         tls_certificate_sds_secret_configs=[sds(SDS_IDENTITY)],
         combined_validation_context=combined,
