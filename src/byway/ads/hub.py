@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """The hub's times, in seconds."""
 
-    window_s: float = 0.2  # between two pushes to one proxy
+    window_s: float = 0.25  # between two pushes to one proxy
     write_deadline_s: float = 30.0  # for a proxy to read what was sent
     tick_s: float = 1.0
 
@@ -56,7 +56,6 @@ class Stream:
         self.proxy = session.proxy
         self.connected_at = connected_at
         self.outbox = Outbox()
-        self.last_error: Nack | None = None
         self.keys: set[Key] = set()
         self.changed: set[Key] = set()
         self.due = 0.0
@@ -66,6 +65,14 @@ class Stream:
         """The rollouts that a response carries."""
         return [] if revisions is None else [r for r in self.rollouts if r.revision in revisions]
 
+    def _last_error(self) -> Nack | None:
+        """The latest of what the proxy refuses at present."""
+        latest = max(self.session.rejections(), key=lambda found: found[2].at, default=None)
+        if latest is None:
+            return None
+        type_url, name, rejection = latest
+        return Nack(proxy=self.proxy, type_url=type_url, name=name, reason=rejection.reason)
+
     def connected_proxy(self) -> ConnectedProxy:
         """The stream as it is now."""
         session = self.session
@@ -74,7 +81,7 @@ class Stream:
             proxy=self.proxy,
             connected_at=self.connected_at,
             is_in_sync=session.is_in_sync,
-            last_error=self.last_error,
+            last_error=self._last_error(),
             n_sent={s.type_url: s.n_sent for s in subscriptions},
             n_removed={s.type_url: s.n_removed for s in subscriptions},
             held={s.type_url: {name: unit.version for name, unit in s.held.items()} for s in subscriptions},
@@ -221,9 +228,6 @@ class Hub:
             stream.rollouts.popleft().reached(stream, now)
 
     def _refused(self, stream: Stream, refused: Refused) -> None:
-        stream.last_error = Nack(
-            proxy=stream.proxy, type_url=refused.type_url, name=refused.name, reason=refused.reason
-        )
         for rollout in stream.rollouts_of(refused.revisions):
             rollout.refused(stream, stream.proxy, refused)
 

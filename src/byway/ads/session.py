@@ -146,7 +146,9 @@ class Session:
 
     def _open(self, subscription: Subscription, event: Requested, now: float) -> None:
         subscription.is_open = self._is_routing_moved = True
-        subscription.inherit(dict(event.initial_versions))
+        is_all_held = subscription.type_url not in (names.TYPE_ROUTE, names.TYPE_ENDPOINTS)
+        held = {n: v for n, v in event.initial_versions.items() if is_all_held or n in event.subscribe}
+        subscription.inherit(held)
         is_bare = not event.subscribe or WILDCARD in event.subscribe
         if subscription.type_url in WILDCARD_TYPES and is_bare:
             subscription.is_wildcard = True
@@ -157,7 +159,7 @@ class Session:
         if subscription is self._cds:
             self._clusters.inherit(now, self._watched.has_endpoints)
         elif subscription is self._eds:
-            for name in event.initial_versions:
+            for name in held:
                 self._clusters.settle(name)
 
     def _subscribe(self, subscription: Subscription, name: str, inherited: Mapping[str, str]) -> None:
@@ -266,9 +268,11 @@ class Session:
             self._required = {**before, **required}
             return
         for name in before:
-            if name not in required and self._is_unasked_for(self._cds, name):
-                self._watched.drop(names.TYPE_CLUSTER, name)
-                self._cds.unwant(name, None)
+            if name not in required:
+                self._cds.touch(name, None)
+                if self._is_unasked_for(self._cds, name):
+                    self._watched.drop(names.TYPE_CLUSTER, name)
+                    self._cds.unwant(name, None)
         if is_heir:
             for name in self._clusters.inherited:
                 self._cds.touch(name, None)
@@ -299,7 +303,7 @@ class Session:
     def _admitted_need(self, subscription: Subscription, name: str) -> Need | None:
         """What may be told to the proxy about `name` now; a name that waits stays dirty, others are cleared."""
         need = subscription.need(name)
-        if isinstance(need, Removal) and subscription is self._cds and name in self._clusters.inherited:
+        if isinstance(need, Removal) and subscription is self._cds and self._is_still_used(name):
             need = None
         if isinstance(need, Unit) and need.resource is not None:
             held = subscription.held.get(name)
@@ -313,6 +317,10 @@ class Session:
             subscription.dirty.pop(name, None)
             subscription.owed.discard(name)
         return need
+
+    def _is_still_used(self, cluster: str) -> bool:
+        """Whether a cluster that the mesh has no more must stay until what the proxy holds has moved away from it."""
+        return cluster in self._clusters.inherited or cluster in self._required
 
     def _send(self, subscription: Subscription, units: Mapping[str, Need], now: float) -> None:
         self._n_responses += 1

@@ -166,8 +166,9 @@ class Subscription:
             if is_body_held:
                 return Removal(True)
             return Unit(ABSENT) if held is None or name in self.owed else None
-        if is_body_held and self.type_url == names.TYPE_ENDPOINTS:
-            return None  # endpoints go with their cluster, which may still be in use
+        if held is not None and is_body_held and self.type_url == names.TYPE_ENDPOINTS:
+            # Endpoints go with their cluster, which may still be in use, or even be warming.
+            return None if name not in self.owed else held if held.resource is not None else Removal(True)
         return Removal(True) if is_body_held or held is None or name in self.owed else None
 
     def fallback(self, name: str) -> Unit | None:
@@ -223,13 +224,24 @@ class Subscription:
         for name, need in flight.units.items():
             del self.flying[name]
             self.touch(name, first)
-            self.alone.add(name)
-            if name in flight.owed:
-                self.owed.add(name)
             if is_single:
-                version = need.version if isinstance(need, Unit) else REMOVED_VERSION
-                self.alone.discard(name)
-                self.rejected[name] = Rejection(version, reason, now)
-                if isinstance(need, Removal):
-                    self.held.pop(name, None)
+                self._reject(name, need, reason, now)
+            else:
+                self.alone.add(name)
+            if name in flight.owed and not (is_single and self._is_last_resort(name, need)):
+                self.owed.add(name)
         return next(iter(flight.units)) if is_single else None
+
+    def _reject(self, name: str, need: Need, reason: str, now: float) -> None:
+        self.alone.discard(name)
+        version = need.version if isinstance(need, Unit) else REMOVED_VERSION
+        known = self.rejected.get(name)
+        if known is None or known.version != self.target_version(name):
+            self.rejected[name] = Rejection(version, reason, now)
+        if isinstance(need, Removal):
+            self.held.pop(name, None)
+
+    def _is_last_resort(self, name: str, need: Need) -> bool:
+        """Whether there is nothing else that the proxy could be told instead of `need`."""
+        held = self.held.get(name)
+        return isinstance(need, Removal) or (held is not None and held.version == need.version)

@@ -21,6 +21,7 @@ Interception = Literal["iptables", "explicit", "none"]
 Kind = Literal["sidecar", "router"]
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+_NETWORK: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?")
 _MESH: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -76,7 +77,8 @@ class NetworkPlan(msgspec.Struct, frozen=True, rename="camel"):
     """The mesh's own network on this host; an empty `subnet` means that no workload is intercepted by iptables."""
 
     subnet: str = ""
-    bridge: str = ""  # empty: derived from the mesh's name
+    bridge: str = ""  # empty: derived from the network's name
+    name: str = ""  # what namespaces, links and chains are named after; empty: the mesh
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -87,6 +89,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     trust_domain: str = "cluster.local"
     network: NetworkPlan = NetworkPlan()
     workloads: tuple[WorkloadPlan, ...] = ()
+
+    @property
+    def network_name(self) -> str:
+        """What tells this mesh's namespaces, links and chains from those of another one of the same name."""
+        return self.network.name or self.mesh
 
     def workload(self, instance: str) -> WorkloadPlan:
         """The workload of that instance name, or of that workload name where it has one instance or more (the first)."""
@@ -119,6 +126,8 @@ def plan_mistake(plan: Plan) -> str:
     """The first thing wrong with `plan`, or an empty string."""
     if not _MESH.fullmatch(plan.mesh):
         return f"mesh name {plan.mesh!r} must be at most 32 lower-case letters, digits and hyphens"
+    if plan.network.name and not _NETWORK.fullmatch(plan.network.name):
+        return f"network name {plan.network.name!r} must be at most 48 lower-case letters, digits and hyphens"
     instances = [w.instance for w in plan.workloads]
     for instance in instances:
         if not _NAME.fullmatch(instance):

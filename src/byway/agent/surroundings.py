@@ -46,7 +46,7 @@ def netns(plan: Plan, workload: WorkloadPlan) -> str:
     """The file of the workload's network namespace; empty for the host's own."""
     if workload.interception != "iptables":
         return ""
-    return str(namespace_path(namespace_name(plan.mesh, workload.instance)))
+    return str(namespace_path(namespace_name(plan.network_name, workload.instance)))
 
 
 def binds(workload: WorkloadPlan, layout: WorkloadLayout) -> tuple[tuple[str, str], ...]:

@@ -55,7 +55,9 @@ def _commands(settings: LocalSettings, description: Description) -> list[str]:
     server = "" if settings.admin == "127.0.0.1:15014" else f" --server http://{settings.admin}"
     if settings.file:
         first = next(iter(description.file.services), "")
-        return [f"byway {verb}{server}" for verb in ("status", "graph", "top", f"proxy-config {first} clusters", "traces")]
+        return [
+            f"byway {verb}{server}" for verb in ("status", "graph", "top", f"proxy-config {first} clusters", "traces")
+        ]
     folder = files.RESOURCES
     return [
         f"byway status{server}",

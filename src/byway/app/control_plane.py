@@ -209,7 +209,10 @@ class ControlPlane:
             "byway_queries_computed_total", "counter", "Queries that ran.", sum(s.n_computed for s in statistics)
         )
         yield _metric(
-            "byway_queries_reused_total", "counter", "Queries whose result was kept.", sum(s.n_reused for s in statistics)
+            "byway_queries_reused_total",
+            "counter",
+            "Queries whose result was kept.",
+            sum(s.n_reused for s in statistics),
         )
         yield _metric("byway_xds_connected", "gauge", "Proxies that are connected.", self.hub.n_connected)
         yield _metric("byway_xds_pushes_total", "counter", "Changes told to proxies.", self.hub.n_pushes)

@@ -265,7 +265,10 @@ def _interception(asked: str) -> Literal["iptables", "explicit"]:
 
 def _all_ready(proxies: list[dict[str, object]], n_wanted: int) -> bool:
     are_ready = [
-        p.get("connected") and p.get("in_sync") and p.get("envoy_state") == "ready" and p.get("app_state") in ("", "ready")
+        p.get("connected")
+        and p.get("in_sync")
+        and p.get("envoy_state") == "ready"
+        and p.get("app_state") in ("", "ready")
         for p in proxies
     ]
     return len(are_ready) >= n_wanted and all(are_ready)

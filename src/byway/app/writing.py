@@ -20,7 +20,6 @@ from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.services import names
 from byway.engine import Database
 from byway.kinds.decode import decode
-from byway.kinds.document import Document
 from byway.kinds.kubernetes.service import HEADLESS
 from byway.kinds.registry import KINDS, Kind
 from byway.kinds.resource import Resource, ResourceId
@@ -94,7 +93,13 @@ class Writer:
     """Takes writes one after another."""
 
     def __init__(
-        self, database: Database, world: World, source: Source, proposals: Proposals, hub: Hub, tell_names: NamesListener
+        self,
+        database: Database,
+        world: World,
+        source: Source,
+        proposals: Proposals,
+        hub: Hub,
+        tell_names: NamesListener,
     ) -> None:
         self._database = database
         self._world = world
@@ -153,9 +158,7 @@ class Writer:
 
     async def _publish(self, change: Change, undo: Change, changed: frozenset[Hashable]) -> RolloutResult:
         try:
-            await self._source.commit(
-                [*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)]
-            )
+            await self._source.commit([*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)])
         except BaseException:
             self._proposals.take_back(undo)
             raise
@@ -249,7 +252,5 @@ def _absent(resource_id: ResourceId, resource: Resource | None, severity: Severi
     )
 
 
-def _reported(
-    resource_id: ResourceId, action: Literal["created", "configured", "unchanged", "deleted"]
-) -> Reported:
+def _reported(resource_id: ResourceId, action: Literal["created", "configured", "unchanged", "deleted"]) -> Reported:
     return Reported(resource_id.kind, resource_id.namespace, resource_id.name, action)

@@ -153,7 +153,10 @@ class FakeEnvoy:
         for name in response.removed:
             bodies.pop(name, None)
             versions.pop(name, None)
+        asked = self._asked.get(response.type_url, {})
         for entry in response.entries:
+            if response.type_url in _BY_NAME and entry.name not in asked:
+                continue  # given up while it was on its way
             versions[entry.name] = entry.version
             if entry.body is not None and response.type_url != names.TYPE_CLUSTER:
                 bodies[entry.name] = entry.body
@@ -267,6 +270,7 @@ _ORDER = (
     names.TYPE_ENDPOINTS,
 )
 _WILDCARDS = frozenset({names.TYPE_CLUSTER, names.TYPE_LISTENER, names.TYPE_VIRTUAL_HOST})
+_BY_NAME = frozenset({names.TYPE_ROUTE, names.TYPE_ENDPOINTS})
 
 
 class FakeProxy:
@@ -288,6 +292,7 @@ class FakeProxy:
         self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
+        self._has_ended = False
 
     async def __aenter__(self) -> FakeProxy:
         self.connect()
@@ -304,6 +309,7 @@ class FakeProxy:
         method = self._channel.stream_stream(
             f"/{SERVICE}/{METHOD}", request_serializer=None, response_deserializer=None
         )
+        self._has_ended = False
         first, *rest = self.envoy.connect()
         self._requests.put_nowait(self._bytes(first, is_first=True))
         self._put(rest)
@@ -332,9 +338,14 @@ class FakeProxy:
         self._put(self.envoy.ask_cluster(name))
 
     async def until(self, is_so: Callable[[FakeEnvoy], bool], *, timeout_s: float = 5.0) -> None:
-        """Wait until `is_so` holds of the proxy."""
+        """Wait until `is_so` holds of the proxy; raises when the stream ends before."""
+        reader = self._reader
+        assert reader is not None
         async with asyncio.timeout(timeout_s), self._moved:
-            await self._moved.wait_for(lambda: is_so(self.envoy))
+            await self._moved.wait_for(lambda: is_so(self.envoy) or self._has_ended)
+        if not is_so(self.envoy):
+            await reader
+            raise ConnectionError("the stream has ended")
 
     async def _read(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         try:
@@ -344,6 +355,10 @@ class FakeProxy:
                     self._moved.notify_all()
         except grpc.aio.AioRpcError:
             return  # the stream's end is told by `status`
+        finally:
+            self._has_ended = True
+            async with self._moved:
+                self._moved.notify_all()
 
     def _put(self, requests: list[Requested]) -> None:
         for request in requests:

@@ -26,7 +26,7 @@ class MemoryCatalogue:
         self.n_lookups = 0
         self.is_settled = asyncio.Event()
         self.is_settled.set()
-        self.put(Resource.of(names.TYPE_VIRTUAL_HOST, PLACEHOLDER, b"placeholder"))
+        self.put(Resource.of(names.TYPE_VIRTUAL_HOST, PLACEHOLDER, b""))  # an empty Any: enough for a fake
 
     # --- the catalogue ---
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from envoy.config.rbac.v3.rbac_pb2 import RBAC, Permission, Policy, Principal
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
 from envoy.type.matcher.v3.path_pb2 import PathMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
@@ -18,17 +19,36 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from byway.model.policy import Access, AccessOperation, AccessPolicy, AccessRule, AccessSource
 
 T = TypeVar("T", Permission, Principal)
+DENY_FILTER = "byway.filters.http.deny"
+ALLOW_FILTER = "byway.filters.http.allow"
+_AMBIGUOUS = Permission(
+    url_path=PathMatcher(path=StringMatcher(safe_regex=RegexMatcher(regex=r".*(//|\\|%2[fF]|%5[cC]).*")))
+)
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
 
 
-def rule_sets(access: Access) -> tuple[RBAC, ...]:
-    """The rules in the order in which they are judged; none where everything is allowed."""
-    sets = []
-    if any(policy.rules for policy in access.deny):
-        sets.append(_rules(RBAC.Action.DENY, access.deny))
-    if access.allow:
-        sets.append(_rules(RBAC.Action.ALLOW, access.allow))
-    return tuple(sets)
+def rule_sets(access: Access) -> tuple[RBAC | None, RBAC | None]:
+    """The DENY rules and the ALLOW rules, in the order in which they are judged; None where everything passes."""
+    deny = _rules(RBAC.Action.DENY, access.deny) if any(policy.rules for policy in access.deny) else None
+    allow = _rules(RBAC.Action.ALLOW, access.allow) if access.allow else None
+    if access.reads_paths:
+        # Rules on paths must see the path that the application will see: what could be read in two ways is refused.
+        deny = deny or RBAC(action=RBAC.Action.DENY)
+        deny.policies["a path that could be read in two ways"].CopyFrom(
+            Policy(permissions=[_AMBIGUOUS], principals=[Principal(any=True)])
+        )
+    return deny, allow
+
+
+def per_route(access: Access) -> dict[str, http_rbac.RBACPerRoute]:
+    """The rules for each of the two HTTP filters, as the override of a route; an empty override lets everything pass."""
+    deny, allow = rule_sets(access)
+    return {
+        name: http_rbac.RBACPerRoute(rbac=http_rbac.RBAC(rules=rules))
+        if rules is not None
+        else http_rbac.RBACPerRoute()
+        for name, rules in ((DENY_FILTER, deny), (ALLOW_FILTER, allow))
+    }
 
 
 def _rules(action: RBAC.Action.ValueType, policies: Iterable[AccessPolicy]) -> RBAC:

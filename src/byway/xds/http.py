@@ -6,10 +6,7 @@ Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/net
 from __future__ import annotations
 
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
-from envoy.config.route.v3.route_components_pb2 import RetryPolicy, RouteAction, RouteMatch
-from envoy.config.route.v3.route_components_pb2 import Route as RouteMessage
-from envoy.config.route.v3.route_components_pb2 import VirtualHost as VirtualHostMessage
-from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.on_demand.v3.on_demand_pb2 import OnDemand
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
@@ -20,11 +17,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     Rds,
 )
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+from google.protobuf.wrappers_pb2 import BoolValue
 
 from byway.model.listener import InboundPort
 from byway.model.mesh import MeshDefaults
-from byway.xds.authorization import rule_sets
+from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
 from byway.xds.routes import FAULT_FILTER, on_demand_configuration
@@ -58,11 +55,13 @@ def gateway_manager(port: int, peer: Peer, mesh: MeshDefaults) -> HttpConnection
 
 
 def inbound_manager(
-    port: InboundPort, cluster: str, peer: Peer, mesh: MeshDefaults, *, is_mutual: bool
+    port: InboundPort, routes: str, peer: Peer, mesh: MeshDefaults, *, is_mutual: bool
 ) -> HttpConnectionManager:
     """What calls the workload: access rules on the caller's certificate, then the application.
 
-    No filter after the access rules changes what they judged: not the path, the host or the route.
+    The rules come with the route configuration `routes`, so that a change holds for the next request on every open
+    connection, while a new listener would let old connections live on under old rules. Without it nobody gets in. No
+    filter after the access rules changes what they judged: not the path, the host or the route.
     """
     reporter = Reporter(
         reporter="destination",
@@ -72,34 +71,19 @@ def inbound_manager(
     )
     manager = _manager(f"inbound_{port.number}", reporter, mesh)
     manager.normalize_path.CopyFrom(BoolValue(value=True))
-    if port.access.reads_paths:
-        # Rules on paths must see the path that the application will see: what could be read in two ways is refused.
-        manager.merge_slashes = True
-        manager.path_with_escaped_slashes_action = _Manager.PathWithEscapedSlashesAction.REJECT_REQUEST
     manager.forward_client_cert_details = _Manager.ForwardClientCertDetails.SANITIZE_SET
     manager.set_current_client_cert_details.CopyFrom(_Manager.SetCurrentClientCertDetails(uri=True))
-    manager.route_config.CopyFrom(_to_application(port, cluster))
-    manager.http_filters.append(source_filter(is_trusted=is_mutual))
+    manager.rds.CopyFrom(Rds(config_source=ADS, route_config_name=routes))
+    nobody = RBAC(rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.Action.ALLOW))
     manager.http_filters.extend(
-        _filter("envoy.filters.http.rbac", RBAC(rules=rules)) for rules in rule_sets(port.access)
+        (
+            source_filter(is_trusted=is_mutual),
+            _filter(DENY_FILTER, RBAC()),
+            _filter(ALLOW_FILTER, nobody),
+            _router(),
+        )
     )
-    manager.http_filters.append(_router())
     return manager
-
-
-def _to_application(port: InboundPort, cluster: str) -> RouteConfiguration:
-    # An application may close an idle connection just as a request is sent on it; nothing was processed, so once more.
-    retry = RetryPolicy(retry_on="reset-before-request", num_retries=UInt32Value(value=1))
-    route = RouteMessage(
-        name="application",
-        match=RouteMatch(prefix="/"),
-        route=RouteAction(cluster=cluster, timeout=seconds(0), retry_policy=retry),
-    )
-    return RouteConfiguration(
-        name=f"inbound|{port.number}",
-        virtual_hosts=[VirtualHostMessage(name="application", domains=["*"], routes=[route])],
-        validate_clusters=BoolValue(value=False),
-    )
 
 
 def _manager(prefix: str, reporter: Reporter, mesh: MeshDefaults) -> HttpConnectionManager:

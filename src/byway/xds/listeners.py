@@ -35,7 +35,7 @@ from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.mesh import MeshDefaults
 from byway.model.names import PORT_INBOUND, PORT_OUTBOUND, VIP_NETWORK
 from byway.model.policy import Access, MutualTls
-from byway.model.workload import Interception
+from byway.model.workload import Interception, Workload
 from byway.xds.authorization import rule_sets
 from byway.xds.clusters import ADS
 from byway.xds.endpoints import address, peer_of
@@ -53,6 +53,11 @@ _HTTP_PROTOCOLS = ("http/1.0", "http/1.1", "h2c")
 def inbound_cluster_name(port: InboundPort) -> str:
     """Istio's name for the cluster that is the application itself."""
     return f"inbound|{port.number}||"
+
+
+def inbound_routes_name(workload: Workload, port: InboundPort) -> str:
+    """The name of the route configuration that leads to the application."""
+    return f"inbound/{workload.namespace}/{workload.instance}/{port.name}"
 
 
 def outbound_listener(name: str, side: Outbound) -> Listener:
@@ -138,7 +143,7 @@ def _port_chain(port: InboundPort, side: Inbound, match: FilterChainMatch, *, is
     cluster = inbound_cluster_name(port)
     chain = FilterChain(name=f"{port.name}-{'mutual' if is_mutual else 'plain'}", filter_chain_match=match)
     if port.protocol.is_http:
-        manager = inbound_manager(port, cluster, peer, mesh, is_mutual=is_mutual)
+        manager = inbound_manager(port, inbound_routes_name(side.workload, port), peer, mesh, is_mutual=is_mutual)
         chain.filters.append(Filter(name="http", typed_config=packed(manager)))
     else:
         chain.filters.extend(_network_rules(port.access))
@@ -181,7 +186,7 @@ def _inbound_logs(peer: Peer, mesh: MeshDefaults, *, is_mutual: bool) -> list[Ac
 
 
 def _network_rules(access: Access) -> Iterable[Filter]:
-    for rules in rule_sets(access):
+    for rules in filter(None, rule_sets(access)):
         config = RBAC(rules=rules, stat_prefix="policy_tcp")
         yield Filter(name="envoy.filters.network.rbac", typed_config=packed(config))
 

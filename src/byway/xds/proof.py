@@ -106,7 +106,9 @@ def _listeners(db: Database, resource_id: ResourceId) -> Iterator[Root]:
         for name in resources.outline(db, instance.namespace, instance.name)[0]:
             if name.startswith("inbound/"):
                 yield Root(resources.listener_resource, (instance.namespace, instance.name, name))
-                return
+        for name in resources.inbound_route_names(db, instance.namespace, instance.name):
+            yield Root(resources.route_resource, (instance.namespace, instance.name, name))
+        return
 
 
 def _instances(db: Database, namespace: str, selector: tuple[tuple[str, str], ...]) -> Iterator[ResourceId]:

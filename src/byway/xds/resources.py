@@ -16,7 +16,13 @@ from byway.model.labels import Labels
 from byway.model.listener import View
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
-from byway.xds.listeners import BLACK_HOLE, INBOUND_PASS_THROUGH, PASS_THROUGH, inbound_cluster_name
+from byway.xds.listeners import (
+    BLACK_HOLE,
+    INBOUND_PASS_THROUGH,
+    PASS_THROUGH,
+    inbound_cluster_name,
+    inbound_routes_name,
+)
 from byway.xds.message import resource
 from byway.xds.resource import Resource
 
@@ -99,7 +105,9 @@ def virtual_host_resource(db: Database, client: View, name: str) -> Resource | N
 
 @query
 def route_resource(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
-    """All routes behind one port of a gateway, named `gateway/<port>`."""
+    """A route configuration of this instance's proxy: `gateway/<port>`, or `inbound/…` to its own application."""
+    if name.startswith("inbound/"):
+        return _inbound_routes(db, namespace, instance, name)
     found = workload(db, namespace, instance)
     port = name.removeprefix("gateway/")
     if found is None or not port.isdigit() or int(port) not in gateway_ports(db, namespace, instance):
@@ -107,6 +115,22 @@ def route_resource(db: Database, namespace: str, instance: str, name: str) -> Re
     hosts = gateway_hosts(db, namespace, instance, int(port))
     peer = endpoints.peer_of(found, mesh_defaults(db).trust_domain)
     return resource(name, routes.route_configuration(name, hosts, peer), routes.required_clusters(*hosts))
+
+
+@query
+def inbound_route_names(db: Database, namespace: str, instance: str) -> tuple[str, ...]:
+    """The names of the route configurations to this instance's own application."""
+    inward = derived_listeners.inbound(db, namespace, instance)
+    return tuple(inbound_routes_name(inward.workload, port) for port in inward.ports) if inward else ()
+
+
+def _inbound_routes(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    inward = derived_listeners.inbound(db, namespace, instance)
+    for port in inward.ports if inward else ():
+        if inward is not None and inbound_routes_name(inward.workload, port) == name:
+            cluster = inbound_cluster_name(port)
+            return resource(name, routes.inbound_configuration(name, port, cluster), (cluster,))
+    return None
 
 
 @query

@@ -26,6 +26,7 @@ from envoy.type.v3.percent_pb2 import FractionalPercent
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.base.duration import Duration
+from byway.model.listener import InboundPort
 from byway.model.route import (
     Fault,
     HeaderChange,
@@ -37,6 +38,7 @@ from byway.model.route import (
     StringMatch,
     VirtualHost,
 )
+from byway.xds.authorization import per_route
 from byway.xds.clusters import ADS
 from byway.xds.message import duration, packed
 from byway.xds.telemetry import Peer, source_header
@@ -61,6 +63,24 @@ def on_demand_configuration(name: str, peer: Peer) -> RouteConfiguration:
         name=name,
         vhds=Vhds(config_source=ADS),
         request_headers_to_add=[source_header(peer)],
+        validate_clusters=BoolValue(value=False),
+    )
+
+
+def inbound_configuration(name: str, port: InboundPort, cluster: str) -> RouteConfiguration:
+    """The one route to the application, with the access rules that are judged before it."""
+    # An application may close an idle connection just as a request is sent on it; nothing was processed, so once more.
+    retry = RetryPolicy(retry_on="reset-before-request", num_retries=UInt32Value(value=1))
+    route = RouteMessage(
+        name="application",
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(cluster=cluster, timeout=duration(Duration(0)), retry_policy=retry),
+    )
+    for filter_name, override in per_route(port.access).items():
+        route.typed_per_filter_config[filter_name].CopyFrom(packed(override))
+    return RouteConfiguration(
+        name=name,
+        virtual_hosts=[VirtualHostMessage(name="application", domains=["*"], routes=[route])],
         validate_clusters=BoolValue(value=False),
     )
 

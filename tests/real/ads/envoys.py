@@ -76,7 +76,10 @@ def endpoints(cluster_name: str, *ports: int) -> Resource:
 
 def _assignment(cluster_name: str, *ports: int) -> dict[str, Any]:
     addresses = [{"socket_address": {"address": "127.0.0.1", "port_value": port}} for port in ports]
-    return {"cluster_name": cluster_name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": a}} for a in addresses]}]}
+    return {
+        "cluster_name": cluster_name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": a}} for a in addresses]}],
+    }
 
 
 def virtual_host(name: str, domains: tuple[str, ...], cluster_name: str, **route: Any) -> Resource:
@@ -122,7 +125,9 @@ def outbound_tcp(port: int) -> Resource:
 
 def _listener(name: str, port: int, filters: list[dict[str, Any]]) -> Resource:
     address = {"socket_address": {"address": "0.0.0.0", "port_value": port}}
-    return resource(names.TYPE_LISTENER, name, {"name": name, "address": address, "filter_chains": [{"filters": filters}]})
+    return resource(
+        names.TYPE_LISTENER, name, {"name": name, "address": address, "filter_chains": [{"filters": filters}]}
+    )
 
 
 def free_port() -> int:
@@ -188,14 +193,11 @@ class ControlPlane:
     def serve(self, service: str, port: int, **route: Any) -> Keys:
         """An HTTP service of one cluster, under two spellings."""
         name = f"out/{service}.default"
-        return (
-            self.catalogue.put(
-                cluster(f"outbound|{service}"),
-                endpoints(f"outbound|{service}", port),
-                virtual_host(name, (service, f"{service}.default"), f"outbound|{service}", **route),
-            )
-            | self.catalogue.spell(name, f"out/{service}")
-        )
+        return self.catalogue.put(
+            cluster(f"outbound|{service}"),
+            endpoints(f"outbound|{service}", port),
+            virtual_host(name, (service, f"{service}.default"), f"outbound|{service}", **route),
+        ) | self.catalogue.spell(name, f"out/{service}")
 
     def drop(self, service: str) -> Keys:
         """Deletes the service."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -138,14 +139,10 @@ class Demo:
     @staticmethod
     def wait(condition: Callable[[], object], limit_s: float = 30.0) -> None:
         """Waits for a condition, bounded."""
-        deadline = time.monotonic() + limit_s
-        gate = socket.socketpair()[0]
-        gate.settimeout(0.1)
+        deadline, never = time.monotonic() + limit_s, threading.Event()
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
-            with contextlib.suppress(TimeoutError):
-                gate.recv(1)
-        gate.close()
+            never.wait(0.1)
 
 
 def require_root() -> None:

@@ -83,7 +83,7 @@ def test_certificates_carry_the_right_identities(demo: Demo) -> None:
     content = demo.json("proxy-config", "web", "secrets")
     text = json.dumps(content)
     assert "spiffe://cluster.local/ns/default/sa/web" in text or "certificate_chain" in text
-    leaves = [c for c in demo.json("certs")["certificates"] if c["kind"] == "leaf"]
+    leaves = [c for c in demo.json("certs") if c["kind"] == "leaf"]
     identities = {c["identity"] for c in leaves}
     for service in demo_graph.SERVICES:
         assert f"spiffe://cluster.local/ns/default/sa/{service}" in identities
@@ -123,7 +123,7 @@ def test_a_fresh_sidecar_holds_no_cluster_of_another_service(demo: Demo) -> None
     # This service calls nobody, whatever the load does.
     leaf = next(s for s in demo_graph.SERVICES if not demo_graph.callees(s))
     text = json.dumps(demo.json("proxy-config", leaf, "clusters"))
-    assert f"inbound|8080||" in text
+    assert "inbound|8080||" in text
     assert "outbound|" not in text
 
 

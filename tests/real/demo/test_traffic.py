@@ -63,7 +63,7 @@ def test_a_tenth_of_the_calls_is_delayed_and_delete_ends_it_at_once(demo: Demo) 
     low, high = binomial_bounds(400, 0.1)
     assert got["by_status"] == {"200": 400}
     assert low <= len(slow) <= high
-    assert all(s < 2.5 for s in got["seconds"] if s < 5)
+    assert sorted(s for s in got["seconds"] if 2.5 < s < 5) == []
     demo.delete("fault.yaml")
     assert max(demo.call("web", ANALYTICS, 200, threads=4)["seconds"]) < 2.5
 
@@ -84,7 +84,7 @@ def test_one_mesh_config_makes_every_caller_see_far_fewer_errors(demo: Demo) -> 
 
 def test_a_circuit_breaker_for_all_reaches_every_instance_and_fails_fast(demo: Demo) -> None:
     output = demo.apply("circuit-breaker.yaml")
-    n_instances = len(demo.json("status")["proxies"])
+    n_instances = len(demo.json("status"))
     counts = [line for line in output.splitlines() if "proxies in" in line]
     assert counts, output
     acked, total = counts[0].split()[0].split("/")
@@ -122,7 +122,7 @@ def test_a_resource_that_envoy_refuses_never_reaches_the_fleet(demo: Demo, tmp_p
     assert result.returncode == 1, result.stdout
     assert f"{bad}:4:" in result.stderr or f"{bad}:8:" in result.stderr, result.stderr
     assert demo.call("web", LINK, 50)["by_status"] == {"200": 50}
-    assert all(p["in_sync"] and not p["last_error"] for p in demo.json("status")["proxies"])
+    assert all(p["in_sync"] and not p["last_error"] for p in demo.json("status"))
 
 
 def test_a_host_called_before_it_exists_works_once_it_is_created(demo: Demo, tmp_path: Path) -> None:

@@ -14,6 +14,12 @@ import grpc
 import httpx
 import pytest
 from envoy.config.bootstrap.v3 import bootstrap_pb2
+
+from byway.base.clock import SystemClock
+from byway.telemetry import ingest as telemetry_ingest
+from byway.telemetry import otlp as telemetry_otlp
+from byway.telemetry.observatory import Observatory
+from byway.telemetry.sender import Sender, SenderRefusedError
 from tests.real.telemetry.sidecars import (
     CLIENT,
     LINKS,
@@ -24,12 +30,6 @@ from tests.real.telemetry.sidecars import (
     client_bootstrap,
     server_bootstrap,
 )
-
-from byway.base.clock import SystemClock
-from byway.telemetry import ingest as telemetry_ingest
-from byway.telemetry import otlp as telemetry_otlp
-from byway.telemetry.observatory import Observatory
-from byway.telemetry.sender import Sender, SenderRefusedError
 
 WAIT_S = 20.0
 BINARY = next(path for path in (Path(p) / "_bin" / "envoy" for p in envoy.__path__) if path.exists())

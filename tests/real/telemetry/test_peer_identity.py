@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.real.telemetry.sidecars import CLIENT, SERVER, certificate
 
 from byway.telemetry.sender import SenderRefusedError, spiffe_peer
+from tests.real.telemetry.sidecars import CLIENT, SERVER, certificate
 
 
 async def _identity_seen(folder: Path, *, server_certificate: str, client_certificate: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.any_pb2 import Any as AnyMessage
+
 from byway.ads.action import Close, Refused, Send, Watch
 from byway.ads.catalogue import Proxy
 from byway.ads.event import Changed, Event, Requested, Tick
@@ -23,7 +25,8 @@ _SHORT = {type_url: short for short, type_url in TYPES.items()}
 
 def resource(kind: str, name: str, requires: tuple[str, ...] = (), n: int = 1) -> Resource:
     """Version `n` of a resource."""
-    return Resource.of(TYPES[kind], name, f"{kind} {name} {n} {requires}".encode(), requires)
+    wrapped = AnyMessage(type_url=TYPES[kind], value=f"{kind} {name} {n} {requires}".encode())
+    return Resource.of(TYPES[kind], name, wrapped.SerializeToString(), requires)
 
 
 def service(name: str, n: int = 1) -> tuple[Resource, ...]:

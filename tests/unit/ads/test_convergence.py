@@ -14,7 +14,6 @@ from byway.ads.catalogue import PLACEHOLDER, Proxy
 from byway.ads.event import Changed, Requested, Tick
 from byway.ads.order import INHERITANCE_GRACE_S
 from byway.ads.session import Session
-from byway.ads.subscription import Unit
 from byway.model import names
 from byway.testing.fake_proxy import FakeEnvoy
 from byway.testing.memory_catalogue import Keys, MemoryCatalogue
@@ -52,7 +51,6 @@ class Convergence(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.catalogue = MemoryCatalogue()
-        self.bad: set[bytes] = set()
         self.envoy = FakeEnvoy(content=JsonContent(), refuses=self._refuses)
         self.now = 0.0
         self.revision = 0
@@ -70,7 +68,11 @@ class Convergence(RuleBasedStateMachine):
         self._connect()
 
     def _refuses(self, type_url: str, name: str, body: bytes) -> str | None:
-        return "Envoy will not have it" if body in self.bad else None
+        return "Envoy will not have it" if b'"bad": true' in body else None
+
+    @property
+    def is_any_bad(self) -> bool:
+        return any(b'"bad": true' in r.any_bytes for r in self.catalogue.resources.values())
 
     def _connect(self) -> None:
         self.session = Session(self.catalogue, PROXY, self.revision)
@@ -97,14 +99,9 @@ class Convergence(RuleBasedStateMachine):
         clusters = tuple(f"{subset}|{service}" for subset in subsets)
         keys: set[object] = set()
         for cluster in clusters:
-            made = resource(names.TYPE_CLUSTER, cluster, eds=True, n=n)
+            made = resource(names.TYPE_CLUSTER, cluster, eds=True, n=n, bad=bad == "cluster")
             keys |= self.catalogue.put(made, resource(names.TYPE_ENDPOINTS, cluster, n=n))
-            if bad == "cluster":
-                self.bad.add(made.any_bytes)
-        host = resource(names.TYPE_VIRTUAL_HOST, f"out/{service}", clusters, n=n)
-        if bad == "host":
-            self.bad.add(host.any_bytes)
-        self.catalogue.put(host)
+        self.catalogue.put(resource(names.TYPE_VIRTUAL_HOST, f"out/{service}", clusters, n=n, bad=bad == "host"))
         return frozenset(keys) | self.catalogue.spell(f"out/{service}", f"out/{service}.default")
 
     # --- what may happen ---
@@ -210,7 +207,7 @@ class Convergence(RuleBasedStateMachine):
             self._quiesce()
         self._compare_hosts()
         self._compare_rest()
-        if not self.bad:
+        if not self.is_any_bad:
             assert self.session.is_in_sync
         assert self.session.reached_revision == self.revision
         self._restart_sends_nothing()
@@ -237,7 +234,7 @@ class Convergence(RuleBasedStateMachine):
             wanted = self.catalogue.resources.get((names.TYPE_CLUSTER, name))
             if wanted is not None:
                 assert held[name] == wanted.any_bytes
-        if not self.bad:
+        if not self.is_any_bad:
             assert set(held) == needed
             assert set(self.envoy.of(names.TYPE_LISTENER)) == set(self.catalogue.root_listeners)
         for name, body in self.envoy.of(names.TYPE_ENDPOINTS).items():
@@ -245,7 +242,7 @@ class Convergence(RuleBasedStateMachine):
             assert wanted is None or body == wanted.any_bytes
 
     def _restart_sends_nothing(self) -> None:
-        if self.bad:
+        if self.is_any_bad:
             return  # what was refused is tried again
         has_placeholder = PLACEHOLDER in self.envoy.of(names.TYPE_VIRTUAL_HOST)
         assert has_placeholder
@@ -257,4 +254,3 @@ class Convergence(RuleBasedStateMachine):
 
 Convergence.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestConvergence = Convergence.TestCase
-assert Unit

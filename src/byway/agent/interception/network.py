@@ -30,11 +30,11 @@ class NetworkNote(msgspec.Struct, frozen=True):
 
 def planned_namespaces(plan: Plan) -> tuple[Namespace, ...]:
     """The namespaces that `plan` asks for."""
-    bridge = plan.network.bridge or bridge_name(plan.mesh)
+    bridge = plan.network.bridge or bridge_name(plan.network_name)
     return tuple(
         Namespace(
-            name=namespace_name(plan.mesh, workload.instance),
-            link=link_name(plan.mesh, workload.instance),
+            name=namespace_name(plan.network_name, workload.instance),
+            link=link_name(plan.network_name, workload.instance),
             address=workload.address,
             subnet=plan.network.subnet,
             bridge=bridge,
@@ -63,15 +63,15 @@ def build(plan: Plan, layout: Layout) -> None:
     noted = note(layout)
     bridge, names = wanted[0].bridge, tuple(n.name for n in wanted)
     obsolete = tuple(n for n in (noted.namespaces if noted else ()) if n not in names)
-    write_note(NetworkNote(plan.mesh, bridge, names + obsolete), layout)
+    write_note(NetworkNote(plan.network_name, bridge, names + obsolete), layout)
     namespaces.remove(obsolete)
     subnet = IPv4Network(plan.network.subnet)
     host.build_bridge(bridge, gateway_address(plan.network.subnet), subnet.prefixlen)
-    host.let_traffic_leave(plan.mesh, bridge, plan.network.subnet)
-    links = frozenset(namespaces.links_of(plan.mesh))
+    host.let_traffic_leave(plan.network_name, bridge, plan.network.subnet)
+    links = frozenset(namespaces.links_of(plan.network_name))
     for namespace in wanted:
         namespaces.build(namespace, links)
-    write_note(NetworkNote(plan.mesh, bridge, names), layout)
+    write_note(NetworkNote(plan.network_name, bridge, names), layout)
 
 
 def remove(layout: Layout) -> None:
