@@ -84,6 +84,7 @@ class Dock:
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         if not self._is_connected:
             answer.set_exception(EnvoyLost())
+            self._forget(answer)
             return answer
         self._n_responses += 1
         nonce = str(self._n_responses)

@@ -18,6 +18,7 @@ class Outbox:
     def __init__(self) -> None:
         self._messages: deque[tuple[float, bytes]] = deque()
         self._filled = asyncio.Event()
+        self._has_ended = False
         self._written_since: float | None = None
         self.n_bytes = 0
         self.closing: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -28,16 +29,25 @@ class Outbox:
         self.n_bytes += len(message)
         self._filled.set()
 
-    async def next(self) -> bytes:
-        """The next response; asking for it says that the previous one is written."""
+    async def next(self) -> bytes | None:
+        """The next response, none after the end; asking for it says that the previous one is written."""
         self._written_since = None
-        while not self._messages:
+        while not self._messages and not self._has_ended:
             self._filled.clear()
             await self._filled.wait()
+        if self._has_ended:
+            return None
         since, message = self._messages.popleft()
         self.n_bytes -= len(message)
         self._written_since = since
         return message
+
+    def end(self) -> None:
+        """What is not yet being written never will be."""
+        self._has_ended = True
+        self._messages.clear()
+        self.n_bytes = 0
+        self._filled.set()
 
     def oldest(self) -> float | None:
         """Since when the oldest unwritten response waits."""

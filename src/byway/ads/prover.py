@@ -4,9 +4,9 @@ A resident Envoy is sent each resource in a response of its own, answers, and ha
 is being proved, so neither its memory nor the time of a proof grows with the mesh. The removal follows at once, without
 waiting for the answer, because Envoy does not acknowledge a cluster before it is warm, and here nothing ever warms.
 
-An Envoy that dies or hangs is started again, and the proof is tried once more, now one resource after another, so that the
-one to blame is known. What is then still without an answer is `Unproven`, which is not the same as refused: whoever asked
-decides. Listeners are to be given without a port to bind; two proofs at a time never happen.
+An Envoy that dies or hangs is started again, and the proof is tried once more, now one resource after another, so that
+the one to blame is known. What is then still without an answer is `Unproven`, which is not the same as refused: whoever
+asked decides. Listeners are to be given without a port to bind; two proofs at a time never happen.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import msgspec
 
 from byway.ads.dock import OUTBOUND_ROUTE, Dock, EnvoyLost, endpoints_cluster, outbound_route, route_listener
 from byway.ads.resident import EnvoyNotStarted, ResidentEnvoy
+from byway.base.errors import FaultError
 from byway.model import names
 from byway.xds.resource import Resource
 
 START_S: Final = 15.0
 ANSWER_S: Final = 5.0
 N_TOGETHER: Final = 32
-N_RESTARTS: Final = 3  # of one proof, before the rest of it counts as unproven
+N_FAILURES: Final = 3  # of one proof, before the rest of it counts as unproven
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -43,6 +44,10 @@ class Unproven(msgspec.Struct, frozen=True):
 
     resource: Resource
     reason: str
+
+
+class EnvoyFailed(FaultError):
+    """Envoy gave no answer."""
 
 
 Finding: TypeAlias = Rejection | Unproven
@@ -77,37 +82,43 @@ class EnvoyProver:
         """What Envoy has against these resources; nothing if it takes them all."""
         async with self._turn:
             answers: dict[int, str | None] = {}
-            reason = await self._tried(list(enumerate(resources)), answers, n_together=N_TOGETHER)
-            for _ in range(N_RESTARTS):
-                rest = [(n, r) for n, r in enumerate(resources) if n not in answers]
-                if not rest:
-                    break
-                reason = await self._tried(rest, answers, n_together=1)
+            numbered = list(enumerate(resources))
+            with contextlib.suppress(EnvoyFailed):  # then those without an answer are tried one by one
+                for start in range(0, len(numbered), N_TOGETHER):
+                    await self._tried(numbered[start : start + N_TOGETHER], answers)
+            failures = await self._one_by_one([(n, r) for n, r in numbered if n not in answers], answers)
             return tuple(
-                Rejection(resource, str(answers[n])) if n in answers else Unproven(resource, reason)
-                for n, resource in enumerate(resources)
+                Unproven(resource, failures[n]) if n in failures else Rejection(resource, str(answers[n]))
+                for n, resource in numbered
                 if answers.get(n, "") is not None
             )
 
-    async def _tried(
-        self, resources: list[tuple[int, Resource]], answers: dict[int, str | None], *, n_together: int
-    ) -> str:
-        """Prove until something goes wrong; returns what did."""
+    async def _one_by_one(
+        self, resources: list[tuple[int, Resource]], answers: dict[int, str | None]
+    ) -> dict[int, str]:
+        """Fill in the answers that can be had; returns why the others cannot."""
+        failures: dict[int, str] = {}
+        for n, resource in resources:
+            if len(failures) >= N_FAILURES:
+                failures[n] = "Envoy failed too often"
+                continue
+            try:
+                await self._tried([(n, resource)], answers)
+            except EnvoyFailed as failed:
+                failures[n] = str(failed)
+        return failures
+
+    async def _tried(self, resources: list[tuple[int, Resource]], answers: dict[int, str | None]) -> None:
         try:
             dock = await self._running()
-            for start in range(0, len(resources), n_together):
-                some = resources[start : start + n_together]
-                async with asyncio.timeout(self._answer_s):
-                    await self._answered(dock, some, answers)
-        except EnvoyNotStarted as error:
-            return str(error)
+            async with asyncio.timeout(self._answer_s):
+                await self._answered(dock, resources, answers)
         except EnvoyLost:
             await self._stop()
-            return "Envoy ended while it was asked"
+            raise EnvoyFailed("Envoy ended while it was asked") from None
         except TimeoutError:
             await self._stop()
-            return f"Envoy did not answer within {self._answer_s:g} s"
-        return ""
+            raise EnvoyFailed(f"Envoy did not answer within {self._answer_s:g} s") from None
 
     async def _answered(
         self, dock: Dock, resources: list[tuple[int, Resource]], answers: dict[int, str | None]
@@ -153,14 +164,17 @@ class EnvoyProver:
         self._envoy.socket.unlink(missing_ok=True)
         await dock.open(self._envoy.socket)
         self.n_starts += 1
-        await self._envoy.start()
+        try:
+            await self._envoy.start()
+        except EnvoyNotStarted as error:
+            raise EnvoyFailed(str(error)) from None
         ready, ended = asyncio.create_task(dock.until_ready()), asyncio.create_task(self._envoy.wait())
         try:
             await asyncio.wait({ready, ended}, timeout=self._start_s, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
                 words = ended.result() if ended.done() else f"it was not ready within {self._start_s:g} s"
                 await self._stop()
-                raise EnvoyNotStarted(f"the proving Envoy did not start: {words}")
+                raise EnvoyFailed(f"the proving Envoy did not start: {words}")
         finally:
             for task in (ready, ended):
                 task.cancel()

@@ -37,6 +37,8 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 )
 """For the channel to the control plane: pings find a peer that is gone without a word."""
 
+_LAST_WRITE_S: Final = 1.0
+
 
 class Method(msgspec.Struct, frozen=True):
     """One method that is relayed, as `/package.Service/Method`."""
@@ -105,19 +107,18 @@ class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         down = asyncio.create_task(_pump_down(call, context))
         try:
             await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-            if up.done() and up.exception() is None:
-                await down  # the local side has said all it has to say, and may still be answered
-            ended_by_itself = down.done() or bool(call.done())
+            # Either the local side has said all it has to say and may still be answered, or the way up is lost.
+            is_answered = up.done() and up.exception() is None
+            done, _ = await asyncio.wait({down}, timeout=None if is_answered else _LAST_WRITE_S)
         finally:
             up.cancel()
             down.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
-            is_lost = bool(call.done())
             call.cancel()
-        if not (ended_by_itself or is_lost):
-            return  # the local side went away
+        if not done:
+            raise asyncio.CancelledError  # gRPC sends no status while a message is stuck: the stream is reset
         code, details = await call.code(), await call.details()
-        if code is not grpc.StatusCode.OK:
+        if code is not grpc.StatusCode.OK and not context.done():
             await _abort(context, code, details or "")
 
     async def _single(self, method: Method, request: bytes | AsyncIterator[bytes], context: Context) -> bytes:

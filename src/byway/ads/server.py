@@ -36,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     first_request_s: float = 10.0
 
 
+_LAST_WRITE_S: Final = 0.5
+
 SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
@@ -115,7 +117,7 @@ class _Discovery:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the stream ended before its first request")
         request = self._request(message, None)
         if isinstance(request, Close):
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, request.message)
+            await _abort(context, grpc.StatusCode[request.code], request.message)
         event, claim = request
         if claim is None:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node")
@@ -139,17 +141,19 @@ class _Discovery:
         stream = await self._hub.connect(proxy)
         reader = asyncio.create_task(self._read(requests, stream, node_id, first))
         writer = asyncio.create_task(_write(context, stream.outbox))
+        closing = stream.outbox.closing
         try:
-            ends_with: set[asyncio.Future[Any]] = {reader, writer, stream.outbox.closing}
+            ends_with: set[asyncio.Future[Any]] = {reader, writer, closing}
             await asyncio.wait(ends_with, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.disconnect(stream)
             reader.cancel()
-            writer.cancel()
+            is_written = await _is_ended(writer, stream.outbox)
             ends = await asyncio.gather(reader, writer, return_exceptions=True)
-        if stream.outbox.closing.done():
-            close = stream.outbox.closing.result()
-            await _abort(context, grpc.StatusCode[close.code], close.message)
+        if not is_written:
+            raise asyncio.CancelledError  # gRPC sends no status while a message is stuck: the stream is reset
+        if closing.done() and not context.done():
+            await _abort(context, grpc.StatusCode[closing.result().code], closing.result().message)
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, grpc.aio.BaseError):
                 raise end
@@ -165,8 +169,16 @@ class _Discovery:
 
 
 async def _write(context: Context, outbox: Outbox) -> None:
-    while True:
-        await context.write(await outbox.next())
+    while (message := await outbox.next()) is not None:
+        await context.write(message)
+
+
+async def _is_ended(writer: asyncio.Task[None], outbox: Outbox) -> bool:
+    """Ends the writer, and says whether its last message went out."""
+    outbox.end()
+    done, _ = await asyncio.wait({writer}, timeout=_LAST_WRITE_S)
+    writer.cancel()
+    return bool(done)
 
 
 async def _abort(context: Context, code: grpc.StatusCode, message: str) -> NoReturn:

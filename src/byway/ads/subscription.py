@@ -236,7 +236,9 @@ class Subscription:
         self.alone.discard(name)
         version = need.version if isinstance(need, Unit) else REMOVED_VERSION
         known = self.rejected.get(name)
-        if known is None or known.version != self.target_version(name):
+        if name not in self.wanted:
+            pass  # nobody wants it any more, so nobody needs to know
+        elif known is None or known.version != self.target_version(name):
             self.rejected[name] = Rejection(version, reason, now)
         if isinstance(need, Removal):
             self.held.pop(name, None)

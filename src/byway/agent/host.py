@@ -86,7 +86,8 @@ class HostAgent:
         private_directory(self.layout.run)
         with self._only_agent():
             with self._owner_watched():
-                await self._serve()
+                if not self._stop.is_set():
+                    await self._serve()
             await asyncio.to_thread(teardown.remove_everything, self.layout.state)
 
     def request_stop(self, *, is_drained: bool = False) -> None:
@@ -106,7 +107,7 @@ class HostAgent:
         """The state of every workload."""
         statuses = self._credentials.statuses() if self._credentials else ()
         faults = {s.identity: s.fault for s in statuses}
-        return tuple(w.report(faults.get(w.identity, "")) for w in self.workloads.values())
+        return tuple(w.report(faults.get(w.identity, "") or _misfortune(w)) for w in self.workloads.values())
 
     def _workload(self, instance: str) -> Workload:
         return self.workloads[self.plan.workload(instance).instance]
@@ -278,6 +279,18 @@ class HostAgent:
         asyncio.get_running_loop().remove_reader(pidfd)
         log.info("owner is gone", pid=self._settings.owner_pid)
         self.request_stop()
+
+
+def _misfortune(workload: Workload) -> str:
+    """Why a process of the workload is not there, in words."""
+    for what, record, supervisor in (
+        ("Envoy", "envoy", workload.envoy),
+        ("application", "app", workload.application),
+    ):
+        life = supervisor.life if supervisor is not None else None
+        if life is not None and life.n_failures and life.phase in (Phase.BACKOFF, Phase.STARTING):
+            return f"{what} {life.last_exit} (see {workload.layout.log(record)})"
+    return ""
 
 
 async def run(settings: Settings, *, clock: Clock, chance: random.Random, stop: asyncio.Event | None = None) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 from byway.agent import processes
 from byway.agent.interception import names, network
 from byway.agent.layout import Layout
+from byway.agent.plan import Plan
 from byway.agent.processes import Process
 
 _TERMINATE_S: Final = 3.0
@@ -40,6 +41,17 @@ def remove_everything(state: Path) -> None:
     layout.api_socket.unlink(missing_ok=True)
     if layout.run.is_dir():
         shutil.rmtree(layout.run)
+
+
+def remove_forgotten(plan: Plan, state: Path) -> None:
+    """Removes what runs in this plan's network although its records are lost, before it is built anew."""
+    if network.note_forgotten(plan, Layout(state)):
+        remove_everything(state)
+
+
+def end_recorded(record: Path) -> None:
+    """Ends the process that left `record`, if it lives."""
+    _end(list(_recorded(record)))
 
 
 def remove_instance(layout: Layout, instance: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from byway.agent.plan import Plan
 from byway.app.meshfile import Description
+from byway.app.readiness import Lack
 from byway.app.settings import LocalSettings
+from byway.app.state import default_state
 from byway.demo import files
 
 _LOST = (
@@ -16,6 +20,8 @@ _LOST = (
     "mesh; TCP, DNS and calls to addresses do not, and nothing keeps a program from calling an application's own port\n"
     "past its sidecar. Run it as root to have all traffic intercepted."
 )
+_DEFAULT_ADMIN = "127.0.0.1:15014"
+_MOST_NAMED = 6
 
 
 def starting(mesh: str, n_workloads: int, interception: str) -> None:
@@ -25,47 +31,87 @@ def starting(mesh: str, n_workloads: int, interception: str) -> None:
         _say(_LOST)
 
 
-def ready(settings: LocalSettings, description: Description, plan: Plan, seconds: float) -> None:
-    """Everything runs: where it is, and what to try next."""
-    n_services = len(description.file.services)
-    _say(f"\n{n_services}/{n_services} services are ready ({len(plan.workloads)} proxies) after {seconds:.0f} s.\n")
+def waiting(lacks: Sequence[Lack], seconds: float) -> None:
+    """What is still missing while it starts."""
+    named = "; ".join(str(lack) for lack in lacks[:_MOST_NAMED])
+    more = f"; and {len(lacks) - _MOST_NAMED} more" if len(lacks) > _MOST_NAMED else ""
+    _say(f"  after {seconds:.0f} s still waiting for {len(lacks)}: {named}{more}")
+
+
+def ready(
+    settings: LocalSettings, description: Description, lacks: Sequence[Lack], state: Path, seconds: float
+) -> None:
+    """It runs: where it is, what is missing, and what to try next."""
+    services = description.file.services
+    n_ready = len(services) - len({lack.service for lack in lacks} & set(services))
+    n_proxies = sum(v.instances for s in services.values() for v in s.all_versions.values())
+    n_proxies += len(description.file.gateways)
+    _say(f"\n{n_ready}/{len(services)} services are ready ({n_proxies} proxies) after {seconds:.0f} s.\n")
+    for lack in lacks:
+        _say(f"  missing         {lack} (its log: {state}/run/{lack.workload.instance}/app.log)")
     for gateway in description.file.gateways.values():
         _say(f"  ingress         http://{gateway.listen}")
     _say(f"  control plane   http://{settings.admin}\n")
     _say("Try next, in a second terminal:\n")
-    for command in _commands(settings, description):
+    for command in commands(settings, description, state, is_default=_is_default(state, settings, description)):
         _say(f"  {command}")
     _say("\nCtrl-C ends the mesh and removes all that it made on this machine.")
 
 
-def failed_start(state: Path, proxies: Sequence[dict[str, Any]]) -> None:
+def changed(before: Iterable[Lack], now: Iterable[Lack], state: Path) -> None:
+    """What has gone, and what has come back, while the mesh runs."""
+    missing, present = ({lack.workload.instance: lack for lack in lacks} for lacks in (before, now))
+    for instance in missing:
+        if instance not in present:
+            _say(f"{instance} is ready again")
+    for instance, lack in present.items():
+        if instance not in missing:
+            _say(f"{lack} (its logs: {state}/run/{instance}/)")
+
+
+def failed_start(state: Path, lacks: Sequence[Lack]) -> None:
     """Not everything came up in time: what is missing, and where to look."""
     _say("\nNot everything became ready in time:")
-    for proxy in proxies:
-        if not (proxy.get("connected") and proxy.get("in_sync") and proxy.get("envoy_state") == "ready"):
-            _say(
-                f"  {proxy['instance']}: Envoy {proxy.get('envoy_state') or 'unknown'}, application "
-                f"{proxy.get('app_state') or '-'}, {'in sync' if proxy.get('in_sync') else 'not in sync'} "
-                f"{proxy.get('last_error', '')}"
-            )
+    for lack in lacks:
+        _say(f"  {lack}")
+    if not lacks:
+        _say("  the control plane does not answer")
     _say(f"Logs are in {state} (control-plane.log, agent.log, run/<instance>/).")
 
 
-def _commands(settings: LocalSettings, description: Description) -> list[str]:
-    server = "" if settings.admin == "127.0.0.1:15014" else f" --server http://{settings.admin}"
+def commands(settings: LocalSettings, description: Description, state: Path, *, is_default: bool) -> list[str]:
+    """Five commands that work as they are printed, from the folder where the mesh was started."""
+    program, as_owner = _program(), "sudo " if os.environ.get("SUDO_UID") and os.geteuid() == 0 else ""
+    server = "" if settings.admin == _DEFAULT_ADMIN else f" --server http://{settings.admin}"
+    owned = "" if is_default else f" --state {shlex.quote(str(state))}"
+    first = next(iter(description.file.services), "")
     if settings.file:
-        first = next(iter(description.file.services), "")
-        return [
-            f"byway {verb}{server}" for verb in ("status", "graph", "top", f"proxy-config {first} clusters", "traces")
+        tried = [f"{as_owner}{program} exec{owned} {first} -- env", f"{program} proxy-config {first} clusters{server}"]
+    else:
+        canary = shlex.quote(_from_here(files.RESOURCES / "canary.yaml"))
+        tried = [
+            f"{as_owner}{program} apply{server}{owned} -f {canary}",
+            f"{as_owner}{program} exec{owned} {first} -- curl -s http://link-service:8080/version",
         ]
-    folder = files.RESOURCES
-    return [
-        f"byway status{server}",
-        f"byway graph{server}",
-        f"byway apply{server} -f {folder}/canary.yaml",
-        "byway exec web -- curl -s http://link-service:8080/version",
-        f"byway traces{server}",
-    ]
+    return [f"{program} status{server}", f"{program} graph{server}", *tried, f"{program} traces{server}"]
+
+
+def _is_default(state: Path, settings: LocalSettings, description: Description) -> bool:
+    return state == default_state(settings.mesh or description.file.mesh)
+
+
+def _program() -> str:
+    """How `byway` is called from here: by its name where the shell finds this very one."""
+    own = Path(sys.executable).with_name("byway")
+    if not own.is_file():
+        return f"{shlex.quote(sys.executable)} -m byway.cli.main"
+    found = shutil.which("byway")
+    return "byway" if found and Path(found).resolve() == own.resolve() else shlex.quote(_from_here(own))
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _say(text: str) -> None:

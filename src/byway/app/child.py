@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -27,18 +27,20 @@ class Child:
         self.name = name
         self.n_restarts = 0
         self.last_exit: int | None = None
+        self.log = log
         self._command = tuple(command)
-        self._log = log
         self._environment = dict(environment)
         self._process: asyncio.subprocess.Process | None = None
         self._is_ending = False
 
     @property
     def last_words(self) -> str:
-        """The last line of its log: why it ended, if it said so."""
+        """Why it ended: the last complaint in this run's log, else the last line of it that says anything."""
         with contextlib.suppress(OSError):
-            lines = self._log.read_bytes()[-4096:].decode(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
+            lines = self.log.read_bytes()[-8192:].decode(errors="replace").splitlines()
+            telling = [line for line in lines if any(letter.isalnum() for letter in line)]
+            complaints = [line for line in telling if line.startswith("byway ")]
+            return (complaints or telling or [""])[-1].strip()
         return ""
 
     @property
@@ -51,6 +53,7 @@ class Child:
         """Starts it, and starts it again, the first time at once and then with growing pauses."""
         loop = asyncio.get_running_loop()
         backoff = 0.0
+        self._put_former_log_aside()
         while not self._is_ending:
             began = loop.time()
             self.last_exit = await self._once()
@@ -63,15 +66,13 @@ class Child:
             backoff = min(max(backoff * 2, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
             self.n_restarts += 1
 
-    async def end(self, ask: Callable[[], None] | None = None, limit_s: float = _END_S) -> None:
-        """Ends it, by `ask` or by SIGTERM, and after `limit_s` by SIGKILL."""
+    async def end(self, ask: Callable[[], Awaitable[bool]] | None = None, limit_s: float = _END_S) -> None:
+        """Ends it, by `ask` (by SIGTERM where that was in vain), and after `limit_s` by SIGKILL."""
         self._is_ending = True
         process = self._process
         if process is None or process.returncode is not None:
             return
-        if ask is not None:
-            ask()
-        else:
+        if ask is None or not await ask():
             self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), limit_s)
@@ -81,7 +82,7 @@ class Child:
             await process.wait()
 
     async def _once(self) -> int:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -91,6 +92,11 @@ class Child:
                 start_new_session=True,
             )
         return await self._process.wait()
+
+    def _put_former_log_aside(self) -> None:
+        """A log holds one run, and the run before it can still be read."""
+        with contextlib.suppress(FileNotFoundError):
+            self.log.replace(self.log.with_suffix(".log.old"))
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -9,11 +9,14 @@ from typing import Any
 import httpx
 import msgspec
 
+from byway.agent.frames import WorkloadReport
+from byway.agent.layout import SocketPath
 from byway.base.errors import FaultError, UsageError
 from byway.kinds.document import Document
 from byway.kinds.encode import body_yaml
 
 _LIMIT_S = 60.0
+_AGENT_LIMIT_S = 5.0
 
 
 class AdminClient:
@@ -67,6 +70,39 @@ class AdminClient:
             raise UsageError("\n".join(_text(d) for d in errors))
         if content.get("error"):
             raise FaultError(str(content["error"]))
+
+
+class AgentClient:
+    """Speaks to the agent of this host, over its Unix socket."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def reports(self) -> tuple[WorkloadReport, ...]:
+        """How every workload fares; empty while the agent is away."""
+        content = await self._content("GET", "/workloads")
+        try:
+            return msgspec.json.decode(content or b"[]", type=tuple[WorkloadReport, ...])
+        except msgspec.DecodeError:
+            return ()
+
+    async def stop(self) -> bool:
+        """Asks it to end everything; whether it was reached."""
+        return await self._content("POST", "/stop") is not None
+
+    async def _content(self, method: str, path: str) -> bytes | None:
+        try:
+            address = SocketPath(self._socket)
+        except OSError:
+            return None
+        try:
+            transport = httpx.AsyncHTTPTransport(uds=address.text)
+            async with httpx.AsyncClient(transport=transport, timeout=_AGENT_LIMIT_S) as client:
+                return (await client.request(method, f"http://agent{path}")).content
+        except httpx.HTTPError:
+            return None
+        finally:
+            address.close()
 
 
 def documents_yaml(documents: Sequence[Document]) -> str:

@@ -216,10 +216,7 @@ class ControlPlane:
         )
         yield _metric("byway_xds_connected", "gauge", "Proxies that are connected.", self.hub.n_connected)
         yield _metric("byway_xds_pushes_total", "counter", "Changes told to proxies.", self.hub.n_pushes)
-        yield _metric("byway_xds_resources_sent_total", "counter", "Resources sent to proxies.", self._n_sent())
-
-    def _n_sent(self) -> int:
-        return sum(sum(connected.n_sent.values()) for connected in self.hub.snapshot())
+        yield _metric("byway_xds_resources_sent_total", "counter", "Resources sent to proxies.", self.hub.n_sent)
 
     async def _tidy(self) -> None:
         while True:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -15,15 +17,36 @@ def main(arguments: list[str]) -> int:
     role, settings = arguments
     try:
         if role == "control-plane":
+            from byway.agent.launch import write_record
             from byway.app.control_plane import run_control_plane
+            from byway.app.tenure import control_plane_record
 
-            return run_control_plane(msgspec.json.decode(settings, type=ControlPlaneSettings))
+            decoded = msgspec.json.decode(settings, type=ControlPlaneSettings)
+            write_record(str(control_plane_record(Path(decoded.state))), role)
+            return run_control_plane(decoded)
         from byway.app.host import run_agent
 
         return run_agent(msgspec.json.decode(settings, type=AgentSettings))
     except BywayError as error:
-        print(f"byway {role}: {error}", file=sys.stderr)  # noqa: T201 - into this process's own log
-        return 1
+        return _complaint(role, error)
+    except BaseExceptionGroup as group:
+        own = next((error for error in _leaves(group) if isinstance(error, BywayError)), None)
+        if own is None:
+            raise
+        return _complaint(role, own)
+
+
+def _complaint(role: str, error: BywayError) -> int:
+    print(f"byway {role}: {error}", file=sys.stderr)  # noqa: T201 - into this process's own log
+    return 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

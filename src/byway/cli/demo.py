@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from byway.app.settings import LocalSettings
 from byway.cli.options import Envoy, State
 from byway.cli.values import address, number_within, seconds
+from byway.cli.wording import FileError
 
 MESH: Final = "demo"
 
@@ -62,6 +63,15 @@ def command(
         xds=address("--xds", xds),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
-    from byway.app.local import run_local
+    return run(settings)
 
-    return run_local(settings)
+
+def run(settings: LocalSettings) -> int:
+    """Runs a local mesh to its end; what is wrong in a file is told as compilers tell it."""
+    from byway.app.local import run_local
+    from byway.app.preflight import MeshFileError
+
+    try:
+        return run_local(settings)
+    except MeshFileError as error:
+        raise FileError(str(error)) from error

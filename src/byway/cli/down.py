@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from byway.base.errors import FaultError, UsageError
 from byway.cli.options import State
 from byway.cli.state import known_states
 
@@ -15,12 +16,17 @@ def command(*, state: State = None) -> int:
     state directory with the CA, the resources and the logs stays.
     """
     states = [Path(state).expanduser()] if state else list(known_states())
+    if state and not states[0].is_dir():
+        raise UsageError(f"there is no state directory {state} (it is made by `byway demo`, `up` and `serve`)")
     if not states:
         print("no mesh has run on this machine")
         return 0
     from byway.app.local import down
 
     for folder in states:
-        down(str(folder))
+        try:
+            down(str(folder))
+        except PermissionError as error:
+            raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
         print(f"{folder.name}: down, nothing of it runs ({folder} keeps its state)")
     return 0

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from byway.app.listening import holder, is_free
 from byway.base.errors import BywayError
 from byway.cli.checkup import Check, Verdict
 from byway.cli.envoy import envoy_version
-from byway.cli.listening import holder, is_free
 from byway.cli.wording import span
 
 GROUP: Final = "installation"

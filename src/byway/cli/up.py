@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from byway.app.settings import LocalSettings
-from byway.cli.demo import AdminAddress, CertificateLife, Proxying, XdsAddress
+from byway.cli.demo import AdminAddress, CertificateLife, Proxying, XdsAddress, run
 from byway.cli.options import Envoy, State
 from byway.cli.values import address, seconds
 from byway.cli.wording import FileError
@@ -43,6 +43,4 @@ def command(
         xds=address("--xds", xds),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
-    from byway.app.local import run_local
-
-    return run_local(settings)
+    return run(settings)

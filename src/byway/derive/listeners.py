@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from byway.derive.authorization import access, access_at, mutual_tls
+from byway.derive.clusters import ClusterName, traffic_policy
 from byway.derive.endpoints import workload, workload_port
 from byway.derive.gateways import gateway_ports
 from byway.derive.lowered import mesh_defaults
 from byway.derive.services import services_before, tcp_ports
 from byway.engine import Database, query
+from byway.model.destination import ConnectionLimits
 from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.service import Protocol, Service, ServicePort
 from byway.model.workload import Interception, Workload, WorkloadPort
@@ -74,10 +76,17 @@ def _inbound_port(db: Database, found: Workload, port: WorkloadPort, services: t
         protocol=protocol,
         mutual_tls=mutual_tls(db, found.namespace, found.labels, number),
         access=access_at(access(db, found.namespace, found.labels), number, is_http=protocol.is_http),
+        limits=_limits(db, owner) if owner else None,
         service=owner[0].host if owner else "",
         service_name=owner[0].name if owner else "",
         namespace=found.namespace,
     )
+
+
+def _limits(db: Database, owner: tuple[Service, ServicePort]) -> ConnectionLimits | None:
+    # As in Istio: of a DestinationRule's policy the server's side takes the connection pool.
+    found, port = owner
+    return traffic_policy(db, found.namespace, ClusterName(port.number, "", found.host)).limits
 
 
 def _owner(found: Workload, port: WorkloadPort, services: tuple[Service, ...]) -> tuple[Service, ServicePort] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from byway.model.destination import ConnectionLimits
 from byway.model.labels import Labels
 from byway.model.mesh import MeshDefaults
 from byway.model.policy import Access, MutualTls
@@ -19,7 +20,10 @@ class View(msgspec.Struct, frozen=True):
 
 
 class InboundPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A port of the workload: `number` is the one that peers call, `application` the one it listens on."""
+    """A port of the workload: `number` is the one that peers call, `application` the one it listens on.
+
+    `limits` are the service's circuit breaker, which also protects each instance from all its callers together.
+    """
 
     name: str
     number: int
@@ -27,6 +31,7 @@ class InboundPort(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     mutual_tls: MutualTls
     access: Access
+    limits: ConnectionLimits | None
     service: str
     service_name: str
     namespace: str

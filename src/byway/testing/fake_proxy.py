@@ -292,7 +292,7 @@ class FakeProxy:
         self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
-        self._has_ended = False
+        self.has_ended = False
 
     async def __aenter__(self) -> FakeProxy:
         self.connect()
@@ -309,7 +309,7 @@ class FakeProxy:
         method = self._channel.stream_stream(
             f"/{SERVICE}/{METHOD}", request_serializer=None, response_deserializer=None
         )
-        self._has_ended = False
+        self.has_ended = False
         first, *rest = self.envoy.connect()
         self._requests.put_nowait(self._bytes(first, is_first=True))
         self._put(rest)
@@ -342,7 +342,7 @@ class FakeProxy:
         reader = self._reader
         assert reader is not None
         async with asyncio.timeout(timeout_s), self._moved:
-            await self._moved.wait_for(lambda: is_so(self.envoy) or self._has_ended)
+            await self._moved.wait_for(lambda: is_so(self.envoy) or self.has_ended)
         if not is_so(self.envoy):
             await reader
             raise ConnectionError("the stream has ended")
@@ -356,7 +356,7 @@ class FakeProxy:
         except grpc.aio.AioRpcError:
             return  # the stream's end is told by `status`
         finally:
-            self._has_ended = True
+            self.has_ended = True
             async with self._moved:
                 self._moved.notify_all()
 

@@ -62,7 +62,7 @@ def outbound_cluster(cluster: Cluster) -> ClusterMessage:
 
 def inbound_cluster(name: str, port: InboundPort) -> ClusterMessage:
     """The application itself, on the loopback of its own namespace."""
-    message = _local(name, "127.0.0.1", port.application)
+    message = _local(name, "127.0.0.1", port.application, port.limits)
     message.metadata.CopyFrom(cluster_metadata(port.service, port.service_name, port.namespace))
     if port.protocol.is_http:
         options = UpstreamOptions()
@@ -90,13 +90,13 @@ def refusing_cluster(name: str) -> ClusterMessage:
     return ClusterMessage(name=name, type=ClusterMessage.DiscoveryType.STATIC, connect_timeout=seconds(1))
 
 
-def _local(name: str, host: str, port: int) -> ClusterMessage:
+def _local(name: str, host: str, port: int, limits: ConnectionLimits | None) -> ClusterMessage:
     endpoint = LbEndpoint(endpoint=EndpointMessage(address=address(host, port)))
     return ClusterMessage(
         name=name,
         type=ClusterMessage.DiscoveryType.STATIC,
         connect_timeout=seconds(10),
-        circuit_breakers=_circuit_breakers(None),
+        circuit_breakers=_circuit_breakers(limits),
         load_assignment=ClusterLoadAssignment(
             cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]
         ),

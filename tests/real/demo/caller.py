@@ -15,42 +15,58 @@ import sys
 import threading
 import time
 import urllib.parse
+from collections import Counter
+
+
+class Caller:
+    """One thread's connection."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._url = urllib.parse.urlsplit(url)
+        self._headers = {"Host": self._url.netloc, **headers}
+        self._proxy = urllib.parse.urlsplit(os.environ.get("http_proxy", ""))
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(self) -> tuple[str, str]:
+        """The status (or the failure's name) and the version that answered."""
+        try:
+            response = self._response()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection = None
+            return type(error).__name__, ""
+        is_json = response.status == 200 and body[:1] == b"{"
+        return str(response.status), json.loads(body).get("version", "") if is_json else ""
+
+    def _response(self) -> http.client.HTTPResponse:
+        server = self._proxy if self._proxy.hostname else self._url
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(server.hostname or "", server.port, timeout=30)
+        target = self._url.geturl() if self._proxy.hostname else f"{self._url.path or '/'}?{self._url.query}"
+        self._connection.request("GET", target, headers=self._headers)
+        return self._connection.getresponse()
 
 
 def main() -> None:
-    url = urllib.parse.urlsplit(sys.argv[1])
-    n_calls = int(sys.argv[2])
-    n_threads = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    headers = dict(pair.split(":", 1) for pair in sys.argv[4:])
-    proxy = urllib.parse.urlsplit(os.environ.get("http_proxy", ""))
-    work: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(n_calls):
-        work.put(number)
-    results: list[tuple[str, str, float, float]] = []
+    """Makes the calls and prints the result."""
+    url, n_calls, *rest = sys.argv[1:]
+    n_threads = int(rest[0]) if rest else 1
+    headers = dict(pair.split(":", 1) for pair in rest[1:])
+    work: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(int(n_calls)):
+        work.put(None)
+    results: list[tuple[str, str, float]] = []
 
     def run() -> None:
-        connection: http.client.HTTPConnection | None = None
+        caller = Caller(url, headers)
         while True:
             try:
                 work.get_nowait()
             except queue.Empty:
                 return
             began = time.monotonic()
-            try:
-                if connection is None:
-                    host = (proxy.hostname, proxy.port) if proxy.hostname else (url.hostname, url.port)
-                    connection = http.client.HTTPConnection(host[0] or "", host[1], timeout=30)
-                target = url.geturl() if proxy.hostname else (url.path or "/")
-                connection.request("GET", target, headers={"Host": url.netloc, **headers})
-                response = connection.getresponse()
-                body = response.read()
-                status = str(response.status)
-                version = json.loads(body).get("version", "") if status == "200" and body[:1] == b"{" else ""
-            except OSError as error:
-                status, version, connection = type(error).__name__, "", None
-            except http.client.HTTPException as error:
-                status, version, connection = type(error).__name__, "", None
-            results.append((status, version, time.monotonic() - began, time.time()))
+            status, version = caller.call()
+            results.append((status, version, time.monotonic() - began))
 
     threads = [threading.Thread(target=run) for _ in range(n_threads)]
     for thread in threads:
@@ -60,8 +76,8 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "by_status": {s: sum(r[0] == s for r in results) for s in {r[0] for r in results}},
-                "by_version": {v: sum(r[1] == v for r in results) for v in {r[1] for r in results}},
+                "by_status": Counter(r[0] for r in results),
+                "by_version": Counter(r[1] for r in results),
                 "seconds": [round(r[2], 4) for r in results],
             }
         )

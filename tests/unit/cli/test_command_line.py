@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from byway.admin.port import CertificateStatus, ProxyStatus
+from byway.app.listening import holder, is_free
 from byway.base.errors import UsageError
 from byway.cli.checkup import Check, checkup_text
-from byway.cli.listening import holder, is_free
 from byway.cli.mesh_health import certificate_checks, proxy_checks
 from byway.cli.output import table
 from byway.cli.progress import Progress

@@ -11,10 +11,15 @@ from typing import Final
 CANDIDATES: Final = tuple(f"10.{n}.0.0/16" for n in range(77, 100)) + tuple(f"172.{n}.0.0/16" for n in range(28, 32))
 
 
-def free_subnet(taken: Iterable[str], candidates: Sequence[str] = CANDIDATES) -> str | None:
-    """The first candidate that overlaps no network of `taken` (routes and addresses of the host), or None."""
+def free_subnets(taken: Iterable[str], candidates: Sequence[str] = CANDIDATES) -> tuple[str, ...]:
+    """The candidates that overlap no network of `taken` (routes and addresses of the host)."""
     networks = [n for n in (network(t) for t in taken) if n is not None and n.prefixlen > 0]
-    return next((c for c in candidates if not any(IPv4Network(c).overlaps(n) for n in networks)), None)
+    return tuple(c for c in candidates if not any(IPv4Network(c).overlaps(n) for n in networks))
+
+
+def free_subnet(taken: Iterable[str], candidates: Sequence[str] = CANDIDATES) -> str | None:
+    """The first of them, or None."""
+    return next(iter(free_subnets(taken, candidates)), None)
 
 
 def network(text: str) -> IPv4Network | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,14 @@ from byway.base.errors import FaultError
 _LIMIT_S: Final = 20
 _PATH: Final = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _LOCK_WAIT_S: Final = "10"
+
+
+_TOOLS: Final = {"ip": "iproute2", "iptables-restore": "iptables", "iptables-save": "iptables", "nsenter": "util-linux"}
+
+
+def missing_packages() -> tuple[str, ...]:
+    """The Debian packages whose tools are not there."""
+    return tuple(sorted({package for tool, package in _TOOLS.items() if shutil.which(tool, path=_PATH) is None}))
 
 
 class NetworkToolFailed(FaultError):

@@ -8,12 +8,14 @@ without its plan.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 import msgspec
 
 from byway.agent.interception import commands, host, namespaces
-from byway.agent.interception.addresses import free_subnet, gateway_address
+from byway.agent.interception.addresses import free_subnets, gateway_address
+from byway.agent.interception.claims import claimed
 from byway.agent.interception.names import bridge_name, link_name, namespace_name
 from byway.agent.interception.namespaces import Namespace
 from byway.agent.layout import Layout, private_directory, write_whole
@@ -45,6 +47,17 @@ def planned_namespaces(plan: Plan) -> tuple[Namespace, ...]:
 
 def unused_subnet() -> str | None:
     """The first candidate subnet that this host has no use for."""
+    return next(iter(_unused_subnets()), None)
+
+
+@contextlib.contextmanager
+def claimed_subnet() -> Iterator[str]:
+    """The first unused subnet, kept from other meshes that start at the same time; empty where there is none."""
+    with claimed(*_unused_subnets()) as subnet:
+        yield subnet
+
+
+def _unused_subnets() -> tuple[str, ...]:
     routes = [str(e.get("dst", "")) for e in commands.listing("route", "show", "table", "all")]
     addresses = [
         f"{a['local']}/{a['prefixlen']}"
@@ -52,7 +65,7 @@ def unused_subnet() -> str | None:
         for a in e["addr_info"]
         if a["family"] == "inet"
     ]
-    return free_subnet([*routes, *addresses])
+    return free_subnets([*routes, *addresses])
 
 
 def build(plan: Plan, layout: Layout) -> None:
@@ -84,6 +97,18 @@ def remove(layout: Layout) -> None:
     host.take_back(noted.mesh)
     with contextlib.suppress(FileNotFoundError):
         layout.network.unlink()
+
+
+def note_forgotten(plan: Plan, layout: Layout) -> bool:
+    """Notes what is there of the plan's network although no note speaks of it: its state directory was deleted."""
+    wanted = planned_namespaces(plan)
+    if not wanted or note(layout) is not None:
+        return False
+    bridge, names = wanted[0].bridge, tuple(n.name for n in wanted)
+    if not (namespaces.present_namespaces() & set(names) or bridge in host.link_names()):
+        return False
+    write_note(NetworkNote(plan.network_name, bridge, names), layout)
+    return True
 
 
 def note(layout: Layout) -> NetworkNote | None:

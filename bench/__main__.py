@@ -1,0 +1,83 @@
+"""`python -m bench [--quick]`: measures, tells on the terminal how far it is, and writes the page and the stored run.
+
+`BYWAY_BENCH_QUICK=1` or `QUICK=1` in the environment mean `--quick`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from bench import fleet, latency
+from bench.machine import processor_time, this_machine
+from bench.page import LATEST, PAGE, ROOT, Run, write
+from bench.process import BenchFailed
+from bench.result import Result, figure
+from bench.scope import FULL, QUICK, Progress, Scope
+from byway.agent.binary import envoy_binary
+from byway.base.errors import BywayError
+
+
+def main() -> int:
+    """The whole run; 0 also where a goal was missed, 1 where something could not be measured."""
+    unknown = set(sys.argv[1:]) - {"--quick"}
+    if unknown:
+        return _complain(f"unknown argument {min(unknown)} (there is --quick)", 2)
+    if os.geteuid() != 0:
+        return _complain("needs root: network namespaces and iptables", 1)
+    asked = "--quick" in sys.argv or any(os.environ.get(name) for name in ("QUICK", "BYWAY_BENCH_QUICK"))
+    signal.signal(signal.SIGTERM, _ended)
+    try:
+        return _measured(QUICK if asked else FULL)
+    except (BenchFailed, BywayError) as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _measured(scope: Scope) -> int:
+    progress = Progress()
+    envoy = envoy_binary("", os.environ)
+    machine, ticks = this_machine(_version(envoy)), processor_time()
+    with tempfile.TemporaryDirectory(prefix="byway-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # Envoys run as a user of their own, and read their configuration here
+        results = (*latency.results(scope, envoy, folder, progress), *fleet.results(scope, folder, progress))
+    stolen = round(processor_time().stolen_percent_since(ticks), 1)
+    machine = msgspec.structs.replace(machine, stolen_percent=stolen)
+    write(Run(machine=machine, scope=scope, seconds=progress.seconds, results=results))
+    for result in results:
+        sys.stdout.write(_line(result) + "\n")
+    progress.say(f"written: {PAGE.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}")
+    return 0
+
+
+def _line(result: Result) -> str:
+    goal = f"goal ≤ {figure(result.goal.at_most)}: {result.verdict}" if result.goal else ""
+    return f"{result.name:34} {figure(result.value):>9} {result.unit:12} {goal:22} {result.detail}".rstrip()
+
+
+def _version(envoy: Path) -> str:
+    text = subprocess.run([str(envoy), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    return text.partition("version: ")[2].split("/")[1]
+
+
+def _ended(_: int, __: FrameType | None) -> None:
+    """A polite end is Ctrl-C: everything that was opened is closed on the way out."""
+    raise KeyboardInterrupt
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"bench: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The machine that a run was made on, and how much of it was left for the run.
+
+Figures in absolute units say nothing without it. Other work on the machine is told by the processor time that was
+neither idle nor spent below this process.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the figures depend on besides the code."""
+
+    processor: str
+    n_cores: int
+    memory_gb: float
+    kernel: str
+    python: str
+    envoy: str
+    load_before: float
+    """Runnable processes just before the run (one minute's mean): 0 is a quiet machine."""
+    stolen_percent: float = 0.0
+    """Processor time that the hypervisor gave to others during the run."""
+
+
+class ProcessorTime(msgspec.Struct, frozen=True):
+    """Ticks of all processors since boot."""
+
+    total: int
+    stolen: int
+
+    def stolen_percent_since(self, before: ProcessorTime) -> float:
+        """The share of the time since `before` that was stolen, in percent."""
+        return 100 * (self.stolen - before.stolen) / max(1, self.total - before.total)
+
+
+def processor_time() -> ProcessorTime:
+    """The ticks until now."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return ProcessorTime(sum(ticks[:8]), ticks[7])
+
+
+def this_machine(envoy_version: str) -> Machine:
+    """The machine as it is now."""
+    return Machine(
+        processor=_field("/proc/cpuinfo", "model name") or platform.machine(),
+        n_cores=len(os.sched_getaffinity(0)),
+        memory_gb=round(int(_field("/proc/meminfo", "MemTotal").split()[0]) / 2**20, 1),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        envoy=envoy_version,
+        load_before=round(os.getloadavg()[0], 1),
+    )
+
+
+def _field(path: str, name: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""

@@ -1,0 +1,113 @@
+"""What a run leaves behind: docs/benchmarks.md for people, results/latest.json for programs and for the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bench.machine import Machine
+from bench.result import Result, figure
+from bench.scope import Scope
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+LATEST: Final = ROOT / "bench" / "results" / "latest.json"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is kept."""
+
+    machine: Machine
+    scope: Scope
+    seconds: float
+    results: tuple[Result, ...]
+
+
+def write(run: Run) -> None:
+    """Writes both files; what the stored run before had is shown beside the new figures."""
+    before = _stored_values()
+    PAGE.write_text(page(run, before))
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(_document(run)), indent=2) + b"\n")
+
+
+def page(run: Run, before: dict[str, float]) -> str:
+    """The page: the machine, then a table for each group of figures."""
+    parts = [_HEAD, _about(run)]
+    for group, members in groupby(run.results, key=lambda result: result.group):
+        parts.append(f"## {group}\n\n{_table(list(members), before)}\n")
+    return "\n".join([*parts, _TAIL])
+
+
+def _about(run: Run) -> str:
+    machine = run.machine
+    return (
+        f"Machine: {machine.processor}, {machine.n_cores} cores, {machine.memory_gb:g} GB, Linux {machine.kernel}, Python "
+        f"{machine.python}, Envoy {machine.envoy}. The {run.scope.name} set, {run.seconds:.0f} s. Load before the run: "
+        f"{machine.load_before:g} (0 is a quiet machine); processor time stolen by the hypervisor: "
+        f"{machine.stolen_percent:.1f} %.\n"
+    )
+
+
+def _table(results: Sequence[Result], before: dict[str, float]) -> str:
+    lines = ["| name | value | goal | last run | absolute, spread | how |", "|---|---|---|---|---|---|"]
+    for result in results:
+        goal = f"≤ {figure(result.goal.at_most)}: {_marked(result.verdict)}" if result.goal else ""
+        last = figure(before[result.name]) if result.name in before else ""
+        value = f"{figure(result.value)} {result.unit}"
+        lines.append(f"| `{result.name}` | {value} | {goal} | {last} | {result.detail} | {result.how} |")
+    return "\n".join(lines)
+
+
+def _marked(verdict: str) -> str:
+    return f"**{verdict}**" if verdict == "missed" else verdict
+
+
+def _document(run: Run) -> dict[str, Any]:
+    return {
+        "machine": msgspec.to_builtins(run.machine),
+        "scope": run.scope.name,
+        "seconds": round(run.seconds),
+        "results": {
+            result.name: {
+                "value": result.value,
+                "unit": result.unit,
+                "goal": result.goal.at_most if result.goal else None,
+                "how": result.how,
+                "detail": result.detail,
+            }
+            for result in run.results
+        },
+    }
+
+
+def _stored_values() -> dict[str, float]:
+    try:
+        stored = msgspec.json.decode(LATEST.read_bytes())
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+    return {name: float(kept["value"]) for name, kept in stored.get("results", {}).items()}
+
+
+_HEAD: Final = """# Benchmarks
+
+Made by `make bench`; what was written here before is in the column "last run".
+
+Everything runs on one machine at a time: callers, proxies, applications and control plane share its cores. Trust ratios and
+counts; times in milliseconds are this machine's, in this hour. A goal that was missed is said to be missed.
+"""
+
+_TAIL: Final = """## How it is set up
+
+- *direct*: a caller and a server in two network namespaces on a bridge. The server is an Envoy that answers 1 KB by itself.
+- *bare*: the same, with two Envoys written by hand: static configuration, the same interception, mutual TLS 1.3 with SPIFFE ids
+  checked on both sides, HTTP/2 between them; no control plane, statistics, traces, retries or filters.
+- *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, traces of 1 % of the
+  requests, no access log. The caller calls the server by its name.
+- All Envoys have one worker. The ways are measured in turn, another one first in each round.
+- Memory is `RssAnon`: a process's own pages. The pages of Envoy's binary, some 50 MB, are shared by all Envoys of a host.
+"""

@@ -1,0 +1,70 @@
+"""A figure and what it means: the value, its unit, the goal it is held against, and how it was measured.
+
+`latest.json` keys results by name; a name, once published, keeps its meaning, so that runs can be compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """The most that a figure may be."""
+
+    at_most: float
+
+    def is_met(self, value: float) -> bool:
+        """Whether the value is within it."""
+        return value <= self.at_most
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of a run; `detail` has the absolute figures and the spread beside it."""
+
+    name: str
+    value: float
+    unit: str
+    how: str
+    goal: Goal | None = None
+    detail: str = ""
+    group: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`met`, `missed`, or nothing where there is no goal."""
+        if self.goal is None:
+            return ""
+        return "met" if self.goal.is_met(self.value) else "missed"
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Repeated measurements of one thing."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Sample:
+        """A sample of these values, at least one."""
+        assert values, "a sample needs a value"
+        return cls(tuple(values))
+
+    @property
+    def median(self) -> float:
+        """The middle of the values."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> str:
+        """The lowest and the highest value."""
+        return f"{figure(min(self.values))} to {figure(max(self.values))}"
+
+
+def figure(value: float) -> str:
+    """A number as people read it: three significant digits, no exponent."""
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value):,}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"

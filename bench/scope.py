@@ -1,0 +1,39 @@
+"""How much a run measures: the whole set, or the quick one for a first impression."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import msgspec
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts that bound a run."""
+
+    name: str
+    n_rounds: int
+    burst_s: float
+    n_changes: int
+    n_first_calls: int
+
+
+FULL = Scope(name="full", n_rounds=9, burst_s=3.0, n_changes=15, n_first_calls=14)
+QUICK = Scope(name="quick", n_rounds=3, burst_s=2.0, n_changes=5, n_first_calls=8)
+
+
+class Progress:
+    """Tells on the terminal what is being done."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line, with the seconds since the start."""
+        sys.stderr.write(f"[{self.seconds:5.0f} s] {text}\n")
+        sys.stderr.flush()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken."""
+        return time.monotonic() - self._began

@@ -1,0 +1,90 @@
+"""The ways to the server that are compared: directly, through the bare pair, and through a mesh of two.
+
+Each has a caller and a server in network namespaces of their own, the same server program, and the same kind of link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import yaml
+
+from bench import bare, server
+from bench.ground import Ground, ground
+from bench.mesh import mesh_name, running_mesh
+from bench.process import BenchFailed, output, running, wait
+
+WayName = Literal["direct", "bare", "byway"]
+WAYS: Final[tuple[WayName, ...]] = ("direct", "bare", "byway")
+_START_S: Final = 20.0
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to the server: where the caller stands, what it calls, and which proxies are passed."""
+
+    entered: tuple[str, ...]
+    url: str
+    proxies: tuple[int, ...] = ()
+
+    def answers(self) -> bool:
+        """Whether the server can be reached by it now."""
+        try:
+            return "byway" in output((*self.entered, "curl", "-sf", "-m", "2", self.url), 15)
+        except BenchFailed:
+            return False
+
+
+@contextlib.contextmanager
+def opened_ways(envoy: Path, folder: Path) -> Iterator[dict[WayName, Way]]:
+    """All ways, each of them tried; everything is taken down afterwards."""
+    application = server.command(envoy, server.write_config(folder / "server.json"))
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(ground())
+        ways: dict[WayName, Way] = {
+            "direct": _direct(stack, own, application, folder),
+            "bare": _bare(stack, own, application, folder, envoy),
+            "byway": _byway(stack, application, folder),
+        }
+        for name, way in ways.items():
+            wait(way.answers, _START_S, f"an answer by the {name} way")
+        yield ways
+
+
+def _direct(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path) -> Way:
+    caller, called = (own.place(number, is_intercepted=False) for number in (1, 2))
+    stack.enter_context(running((*called.entered, *application), folder / "direct-server.log"))
+    return Way(entered=caller.entered, url=f"http://{called.address}:{server.PORT}/")
+
+
+def _bare(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path, envoy: Path) -> Way:
+    caller, called = (own.place(number, is_intercepted=True) for number in (3, 4))
+    of_caller, of_called = bare.identities("caller", "server")
+    client = bare.write_client_config(folder / "bare-client.json", of_caller, called)
+    serving = bare.write_server_config(folder / "bare-server.json", of_called)
+    stack.enter_context(running((*called.entered, *application), folder / "bare-application.log"))
+    proxies = tuple(
+        stack.enter_context(running(bare.command(place, envoy, config), config.with_suffix(".log"))).pid
+        for place, config in ((called, serving), (caller, client))
+    )
+    return Way(entered=caller.entered, url=f"http://{called.address}:{server.PORT}/", proxies=proxies)
+
+
+def _byway(stack: contextlib.ExitStack, application: tuple[str, ...], folder: Path) -> Way:
+    file = folder / "pair.yaml"
+    services = {
+        "caller": {"command": ["sleep", "infinity"]},
+        "server": {"port": server.PORT, "command": list(application)},
+    }
+    file.write_text(yaml.safe_dump({"mesh": mesh_name("pair"), "services": services}))
+    pair = folder / "pair"
+    pair.mkdir()
+    mesh = stack.enter_context(running_mesh(file, pair))
+    return Way(
+        entered=mesh.entered("caller"),
+        url=f"http://server:{server.PORT}/",
+        proxies=(mesh.envoy("caller-1"), mesh.envoy("server-1")),
+    )

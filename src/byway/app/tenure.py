@@ -1,0 +1,92 @@
+"""Which process runs the mesh of a state directory: one at a time, known by its pid as long as it holds a lock.
+
+The lock ends with its holder, however that ends, so that a pid left behind by a killed one is never believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from byway.agent import teardown
+from byway.base.errors import UsageError
+
+_RECORD: Final = "local.pid"
+_END_LIMIT_S: Final = 45.0
+
+
+@contextlib.contextmanager
+def only_supervisor(state: Path) -> Iterator[None]:
+    """Holds `state` for this process; refuses while another process does."""
+    with (state / _RECORD).open("a+") as file:
+        if not _locked(file):
+            raise UsageError(f"this mesh runs already, from {state} (end it with `byway down --state {state}`)")
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def end_supervisor(state: Path) -> None:
+    """Asks the process that holds `state` to end its mesh in order, and waits for it; kills one that does not."""
+    pid = _supervisor(state)
+    if not pid:
+        return
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number, limit_s in ((signal.SIGTERM, _END_LIMIT_S), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
+            if select.select([pidfd], [], [], limit_s)[0]:
+                return
+    finally:
+        os.close(pidfd)
+
+
+def control_plane_record(state: Path) -> Path:
+    """Where the control plane of a local mesh notes which process it is."""
+    return state / "control-plane.process"
+
+
+def scratch(state: Path) -> Path:
+    """Where the processes of a run keep what must not outlive it."""
+    return state / "scratch"
+
+
+def remove_former(state: Path) -> None:
+    """Removes all that an earlier run from `state` left on this machine, however it ended."""
+    record = control_plane_record(state)
+    teardown.end_recorded(record)
+    for path in (record, record.with_name(f"{record.name}.new")):
+        path.unlink(missing_ok=True)
+    teardown.remove_everything(state)
+    shutil.rmtree(scratch(state), ignore_errors=True)
+
+
+def _supervisor(state: Path) -> int:
+    """The process that holds `state`; 0 where none does."""
+    try:
+        with (state / _RECORD).open("r+") as file:
+            text = file.read().strip()
+            return 0 if _locked(file) or not text.isdigit() else int(text)
+    except FileNotFoundError:
+        return 0
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
