@@ -15,12 +15,15 @@ import yaml
 
 from bench import change, first_call, memory
 from bench.mesh import BenchMesh, free_port, mesh_name, running_mesh
+from bench.process import BenchFailed, wait
 from bench.result import Result
 from bench.scope import Progress, Scope
 from byway.demo import files
 
 ONLOOKER: Final = "onlooker"
 _N_KNOWN: Final = 5
+_WARM_S: Final = 60.0
+_MOST_FAILURES: Final = 0.02
 
 
 def results(scope: Scope, folder: Path, progress: Progress) -> tuple[Result, ...]:
@@ -29,6 +32,7 @@ def results(scope: Scope, folder: Path, progress: Progress) -> tuple[Result, ...
     with running_fleet(folder) as mesh:
         services = called_services()
         edges = services[:_N_KNOWN], services[_N_KNOWN : _N_KNOWN + scope.n_first_calls]
+        wait(lambda: mesh.load_report().get("requests", 0) >= scope.n_warm_requests, _WARM_S, "a warm fleet")
         progress.say("fleet: memory of a sidecar, idle, and after calling five services")
         idle = memory.sidecar(mesh, ONLOOKER)
         first = first_call.edges(mesh, ONLOOKER, edges[0])
@@ -37,7 +41,9 @@ def results(scope: Scope, folder: Path, progress: Progress) -> tuple[Result, ...
         first += first_call.edges(mesh, ONLOOKER, edges[1])
         changes = change.results(mesh, scope, progress)
         progress.say("fleet: memory of control plane, agent, prover and DNS server")
-        return (*memory.results(mesh, idle, called), *changes, first_call.result(first))
+        figures = (*memory.results(mesh, idle, called), *changes, first_call.result(first))
+        _check_load(mesh)
+        return figures
 
 
 @contextlib.contextmanager
@@ -47,6 +53,13 @@ def running_fleet(folder: Path) -> Iterator[BenchMesh]:
     place.mkdir()
     with running_mesh(_described(place), place) as mesh:
         yield mesh
+
+
+def _check_load(mesh: BenchMesh) -> None:
+    """Figures "under load" mean a load that got its answers."""
+    report = mesh.load_report()
+    if report.get("failures", 0) > _MOST_FAILURES * report.get("requests", 0):
+        raise BenchFailed(f"{report['failures']} of {report['requests']} requests of the load failed: {report['by_status']}")
 
 
 def called_services() -> tuple[str, ...]:
@@ -64,8 +77,11 @@ def _described(folder: Path) -> Path:
     described["load"]["url"] = f"http://127.0.0.1:{port}"
     (folder / "resources").mkdir()
     for name in described["resources"]:
-        text = (files.MESH.parent / name).read_text().replace("number: 8080", f"number: {port}")
-        (folder / name).write_text(text)
+        documents = list(yaml.safe_load_all((files.MESH.parent / name).read_text()))
+        for document in documents:
+            if document["kind"] == "Gateway":  # its port is the ingress's; a route's port is a service's
+                document["spec"]["servers"][0]["port"]["number"] = port
+        (folder / name).write_text(yaml.safe_dump_all(documents))
     file = folder / "mesh.yaml"
     file.write_text(yaml.safe_dump(described, sort_keys=False))
     return file

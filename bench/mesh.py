@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 
 from bench.process import BenchFailed, descendants, output, running, wait, words
 from byway.agent.layout import Layout
@@ -67,6 +68,19 @@ class BenchMesh:
     def json(self, path: str) -> Any:
         """A read of the API."""
         return self._http.get(path).raise_for_status().json()
+
+    def load_report(self) -> dict[str, Any]:
+        """What the mesh's own load generator has seen so far; empty before its first report."""
+        try:
+            report: dict[str, Any] = msgspec.json.decode((self._state / "load.json").read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
+        return report
+
+    def n_holders(self, instances: tuple[str, ...], word: str) -> int:
+        """How many Envoys' routes, read from the Envoys themselves, speak of something."""
+        found = (self._http.get(f"/api/proxy-config/{instance}/routes").raise_for_status().text for instance in instances)
+        return sum(f'"{word}' in text for text in found)
 
     def metric(self, name: str) -> float:
         """One of the control plane's own metrics."""

@@ -16,10 +16,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     burst_s: float
     n_changes: int
     n_first_calls: int
+    n_warm_requests: int
+    """Of the fleet's load, before anything is measured: so many that all its usual edges have been called."""
 
 
-FULL = Scope(name="full", n_rounds=9, burst_s=3.0, n_changes=15, n_first_calls=14)
-QUICK = Scope(name="quick", n_rounds=3, burst_s=2.0, n_changes=5, n_first_calls=8)
+FULL = Scope(name="full", n_rounds=9, burst_s=3.0, n_changes=15, n_first_calls=14, n_warm_requests=400)
+QUICK = Scope(name="quick", n_rounds=3, burst_s=2.0, n_changes=5, n_first_calls=8, n_warm_requests=200)
 
 
 class Progress:

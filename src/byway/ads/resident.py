@@ -1,10 +1,15 @@
-"""An Envoy that stays at home: started in a directory of its own, with nothing but a discovery stream on a Unix socket."""
+"""An Envoy that stays at home: started in a directory of its own, with nothing but a discovery stream on a Unix socket.
+
+The directory is locked as long as its owner lives; one that is left behind by a kill is removed by the next owner.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +19,7 @@ from byway.base.errors import FaultError
 from byway.model import names
 
 STOP_S: Final = 2.0
+_PREFIX: Final = "byway-prover-"
 _LOG_TAIL_BYTES: Final = 2_000
 
 
@@ -27,6 +33,7 @@ class ResidentEnvoy:
     def __init__(self, binary: Path) -> None:
         self._binary = binary
         self._directory: Path | None = None
+        self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -43,7 +50,9 @@ class ResidentEnvoy:
     def socket(self) -> Path:
         """Where the process will look for its discovery server."""
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="byway-prover-"))
+            _sweep()
+            self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = _locked(self._directory)
         return self._directory / "ads.sock"
 
     async def start(self) -> None:
@@ -95,10 +104,34 @@ class ResidentEnvoy:
         if self._directory is not None:
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
             self._directory = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def _log(self) -> Path:
         return self.socket.with_name("envoy.log")
+
+
+def _locked(directory: Path) -> int | None:
+    """The lock on a directory, or None where another process holds it."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _sweep() -> None:
+    """Remove the directories of owners that are gone."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or just being removed
+            lock = _locked(left) if (left / "lock").exists() else None
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
 
 
 def _bootstrap(socket: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def main(arguments: list[str]) -> int:
     except BywayError as error:
         return _complaint(role, error)
     except BaseExceptionGroup as group:
-        own = next((error for error in _leaves(group) if isinstance(error, BywayError)), None)
-        if own is None:
-            raise
-        return _complaint(role, own)
+        if group.subgroup(BywayError) is None:
+            traceback.print_exception(group)
+        own = sorted(_leaves(group), key=lambda error: not isinstance(error, BywayError))
+        return _complaint(role, own[0])
 
 
-def _complaint(role: str, error: BywayError) -> int:
+def _complaint(role: str, error: BaseException) -> int:
     print(f"byway {role}: {error}", file=sys.stderr)  # noqa: T201 - into this process's own log
     return 1
 

@@ -37,10 +37,10 @@ from byway.app.readiness import Lack, lacks
 from byway.app.serving import ended_by_signals
 from byway.app.settings import AgentSettings, ControlPlaneSettings, LocalSettings
 from byway.app.state import default_state
-from byway.app.tenure import end_supervisor, only_supervisor, remove_former, scratch
+from byway.app.tenure import end_supervisor, forget, only_supervisor, remove_former, scratch
 from byway.authority.private_files import private_directory
 from byway.base.diagnostics import Derived
-from byway.base.errors import FaultError, UsageError
+from byway.base.errors import BywayError, FaultError, UsageError
 from byway.demo import files
 
 T = TypeVar("T")
@@ -97,14 +97,20 @@ class _LocalMesh:
         preflight.check_envoy(self._settings.envoy)
         if self._interception == "iptables":
             preflight.check_network_tools()
+        is_new = not self.state.exists()
         private_directory(self.state)
         async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(only_supervisor(self.state))
-            await asyncio.to_thread(remove_former, self.state)
-            preflight.check_ports(self._settings, self._description)
-            drawn = await asyncio.to_thread(self._drawn, stack)
-            preflight.check_programs(drawn.plan, self._description)
             stack.push_async_callback(self._client.close)
+            stack.enter_context(only_supervisor(self.state))
+            try:
+                await asyncio.to_thread(remove_former, self.state)
+                preflight.check_ports(self._settings, self._description)
+                drawn = await asyncio.to_thread(self._drawn, stack)
+                preflight.check_programs(drawn.plan, self._description)
+            except BywayError:
+                if is_new:
+                    forget(self.state)
+                raise
             if self._is_demo:
                 _forget_resources(self.state)
             announcement.starting(self._mesh, len(drawn.plan.workloads), self._interception)
@@ -122,11 +128,14 @@ class _LocalMesh:
                     return 1
                 missing = starting.result()
                 announcement.ready(self._settings, self._description, missing, self.state, time.monotonic() - began)
-                tasks.append(asyncio.create_task(self._watch(drawn.plan, missing)))
                 if load := self._load_child():
                     self._processes.append(load)
                     tasks.append(asyncio.create_task(load.run()))
-                await self._lasted(stop, tasks)
+                watching = asyncio.create_task(self._watch(drawn.plan, missing))
+                try:
+                    await self._lasted(stop, [*tasks, watching])
+                finally:
+                    watching.cancel()
         return 0
 
     @contextlib.asynccontextmanager
@@ -203,7 +212,8 @@ class _LocalMesh:
         for process in self._processes:
             if process.n_restarts >= _MOST_RESTARTS_AT_START:
                 why = process.last_words.removeprefix(f"byway {process.name}: ")
-                raise FaultError(f"the {process.name} does not start: {why} (its log: {process.log})")
+                other = "; --proxy explicit needs no network of its own" if self._interception == "iptables" else ""
+                raise FaultError(f"the {process.name} does not start: {why} (its log: {process.log}{other})")
 
     async def _remove_leftovers(self, drawn: Blueprint) -> None:
         """Instances of an earlier run that the file no longer has."""

@@ -31,7 +31,10 @@ class MeshFileError(UsageError):
 
 def check_state(state: Path) -> None:
     """The state directory can be made and written, and has room."""
-    there = next(folder for folder in (state, *state.parents) if folder.exists())
+    try:
+        there = next(folder for folder in (state, *state.parents) if folder.exists())
+    except OSError as error:
+        raise UsageError(f"{state} cannot be reached: {error.strerror} (name another one with --state)") from error
     if not there.is_dir():
         raise UsageError(f"{there} is no directory (name another one with --state)")
     if not os.access(there, os.W_OK | os.X_OK):

@@ -59,6 +59,13 @@ def control_plane_record(state: Path) -> Path:
     return state / "control-plane.process"
 
 
+def forget(state: Path) -> None:
+    """Takes back a state directory in which nothing was begun."""
+    with contextlib.suppress(OSError):  # somebody else keeps something there
+        (state / _RECORD).unlink(missing_ok=True)
+        state.rmdir()
+
+
 def scratch(state: Path) -> Path:
     """Where the processes of a run keep what must not outlive it."""
     return state / "scratch"
@@ -68,7 +75,7 @@ def remove_former(state: Path) -> None:
     """Removes all that an earlier run from `state` left on this machine, however it ended."""
     record = control_plane_record(state)
     teardown.end_recorded(record)
-    for path in (record, record.with_name(f"{record.name}.new")):
+    for path in (record, record.with_name(f"{record.name}.new"), state / "control.sock"):
         path.unlink(missing_ok=True)
     teardown.remove_everything(state)
     shutil.rmtree(scratch(state), ignore_errors=True)

@@ -28,5 +28,5 @@ def command(*, state: State = None) -> int:
             down(str(folder))
         except PermissionError as error:
             raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
-        print(f"{folder.name}: down, nothing of it runs ({folder} keeps its state)")
+        print(f"{folder}: down, nothing of it runs; CA, resources and logs stay there")
     return 0

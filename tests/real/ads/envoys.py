@@ -278,6 +278,6 @@ async def until(is_so: Any, *, timeout_s: float = 20.0) -> None:
     end = loop.time() + timeout_s
     while not await is_so():
         assert loop.time() < end, "it did not come about in time"
-        turn = loop.create_future()
-        loop.call_later(0.02, lambda turn=turn: turn.done() or turn.set_result(None))
-        await turn
+        turn = asyncio.Event()
+        loop.call_later(0.02, turn.set)
+        await turn.wait()

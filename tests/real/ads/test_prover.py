@@ -175,6 +175,24 @@ async def test_nothing_is_left_behind() -> None:
     assert exist(process, directory) == [False, False]
 
 
+async def test_what_a_killed_owner_left_behind_is_removed_by_the_next() -> None:
+    """But not what a living one still uses."""
+    async with EnvoyProver(BINARY) as living, EnvoyProver(BINARY) as next_one:
+        await living.prove((cluster("links"),))
+        used = directory_of(Path(f"/proc/{living.pid}"))
+        left = abandoned(used)
+        await next_one.prove((cluster("links"),))
+        assert exist(left, used) == [False, True]
+
+
+def abandoned(used: Path) -> Path:
+    """A directory like `used` whose lock nobody holds."""
+    left = used.with_name("byway-prover-abandoned")
+    left.mkdir(exist_ok=True)
+    (left / "lock").touch()
+    return left
+
+
 def directory_of(process: Path) -> Path:
     arguments = (process / "cmdline").read_bytes().split(b"\0")
     return Path(arguments[arguments.index(b"--config-path") + 1].decode()).parent

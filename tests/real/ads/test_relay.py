@@ -106,7 +106,7 @@ async def test_a_stream_is_relayed_both_ways(relayed: Relayed) -> None:
         await call.write(message)
         assert await call.read() == message
     await call.done_writing()
-    assert await call.read() == grpc.aio.EOF
+    assert not isinstance(await call.read(), bytes)
     assert await call.code() is grpc.StatusCode.OK
 
 
@@ -250,7 +250,7 @@ async def test_envoy_outlives_the_control_plane_behind_a_relay(tmp_path: Path, a
     finally:
         await sidecar.stop()
         await relay.stop(None)
-        await channel.close()
+        await channel.close(None)
         await control_plane.stop()
 
 

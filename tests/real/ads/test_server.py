@@ -22,7 +22,7 @@ from byway.model import names
 from byway.testing.fake_proxy import FakeProxy
 from byway.testing.memory_catalogue import MemoryCatalogue
 from tests.real.ads.certificates import Authority
-from tests.real.ads.envoys import cluster, endpoints, until, virtual_host
+from tests.real.ads.envoys import ADS, cluster, endpoints, outbound_http, resource, until, virtual_host
 
 AUTHORITY = Authority()
 WEB = "spiffe://cluster.local/ns/default/sa/web"
@@ -88,7 +88,10 @@ async def served() -> AsyncIterator[Served]:
 
 async def test_a_proxy_with_the_right_certificate_is_served(served: Served) -> None:
     """The fake proxy behaves over mutual TLS as Envoy does over a socket."""
-    served.catalogue.put(cluster("links"), endpoints("links", 80), virtual_host("out/links", ("links",), "links"))
+    out = resource(names.TYPE_ROUTE, "out", {"name": "out", "vhds": {"config_source": ADS}})
+    links = (cluster("links"), endpoints("links", 80), virtual_host("out/links", ("links",), "links"))
+    served.catalogue.put(outbound_http(1), out, *links)
+    served.catalogue.set_roots(listeners=("http",))
     async with served.channel(WEB) as channel, FakeProxy(channel, "web.default") as proxy:
         await proxy.until(lambda envoy: PLACEHOLDER in envoy.of(names.TYPE_VIRTUAL_HOST))
         proxy.ask_virtual_host("out/links")

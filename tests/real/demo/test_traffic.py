@@ -202,3 +202,44 @@ def test_a_process_outside_the_mesh_is_refused_by_every_workload(demo: Demo) -> 
                 check=True,
             )
             assert "200" not in json.loads(got.stdout)["by_status"], (address, port, got.stdout)
+
+
+BYPASSES = (
+    *("//version", "/./version", "/x/../version", "/%2e/version", "/%2fversion", "/x%2f..%2fversion", "/\\version"),
+    *("/version/", "/version?x=1", "/version#x", "/version;x", "/%76ersion", "/VERSION/../version", "/version//"),
+    *("/%2e%2e/version", "/.//version", "/x/..//version", "/%5cversion", "/version%00", "/version%20", "/%252fversion"),
+)
+
+
+def test_no_spelling_of_a_denied_path_gets_through(demo: Demo, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: test}\nspec:\n"
+        "  selector: {matchLabels: {app: link-service}}\n  action: DENY\n"
+        "  rules: [{to: [{operation: {paths: [/version]}}]}]\n"
+    )
+    script = (
+        "import http.client,json,sys\nout={}\n"
+        "for path in json.loads(sys.argv[1]):\n"
+        "  c=http.client.HTTPConnection('link-service',8080,timeout=10)\n"
+        "  c._validate_path=lambda url:None\n"
+        "  c.request('GET',path)\n  r=c.getresponse()\n  out[path]=[r.status,r.read().decode()]\n"
+        "print(json.dumps(out))"
+    )
+
+    def answers(paths: tuple[str, ...]) -> dict[str, tuple[int, str]]:
+        result = demo.cli("exec", "web", "--", sys.executable, "-c", script, json.dumps(paths))
+        assert result.returncode == 0, result.stderr
+        found: dict[str, tuple[int, str]] = json.loads(result.stdout)
+        return found
+
+    assert answers(("/version",))["/version"][0] == 200
+    demo.apply(str(policy))
+    try:
+        found = answers(("/version", *BYPASSES, "/healthz"))
+    finally:
+        demo.delete(str(policy))
+    assert found["/version"][0] == 403
+    assert found["/healthz"][0] == 200
+    leaks = {path: answer for path, answer in found.items() if '"version"' in answer[1]}
+    assert leaks == {}

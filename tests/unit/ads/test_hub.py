@@ -46,10 +46,9 @@ class Client:
 
     async def run(self) -> None:
         await self.say(self.envoy.connect())
-        while True:
-            response = sent(await self.stream.outbox.next())
+        while (message := await self.stream.outbox.next()) is not None:
             await self.reading.wait()  # meanwhile the write has not ended
-            await self.say(self.envoy.receive(response))
+            await self.say(self.envoy.receive(sent(message)))
             async with self.moved:
                 self.moved.notify_all()
 
