@@ -23,6 +23,9 @@ from byway.agent.layout import Layout
 from byway.agent.processes import read_record
 
 _BYWAY: Final = (sys.executable, "-m", "byway.cli.main")
+_FIRST_PORT: Final = 20_000
+_N_PORTS: Final = 10_000
+_offsets: Final = iter(range(_N_PORTS))
 _START_S: Final = 130.0  # longer than a start takes to give up and say why
 _LIFE_S: Final = 900
 _LIMIT_S: Final = 30.0
@@ -152,10 +155,17 @@ def mesh_name(word: str) -> str:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port on loopback that nobody listens on now, another one each time.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections: one of those may be taken
+    between now and the moment when the mesh listens on it.
+    """
+    for offset in _offsets:
+        port = _FIRST_PORT + (os.getpid() * 7 + offset) % _N_PORTS
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise BenchFailed("no port on loopback is free")
 
 
 def _has_started(log: Path) -> bool:

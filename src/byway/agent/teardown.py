@@ -63,15 +63,28 @@ def remove_instance(layout: Layout, instance: str) -> None:
 
 
 def strangers(layout: Layout) -> list[Process]:
-    """Processes in the mesh's namespaces that nobody recorded, such as a shell of `byway exec`."""
+    """Processes of the mesh that no record names: those in its namespaces, such as a shell of `byway exec`, and those
+    that hold the lock of a record which somebody has deleted.
+    """
     noted = network.note(layout)
     own = {_inode(names.namespace_path(n)) for n in (noted.namespaces if noted else ())} - {None}
+    records = f"{layout.run.resolve()}/"
     found = []
-    for entry in Path("/proc").iterdir() if own else ():
-        if entry.name.isdigit() and _inode(entry / "ns" / "net") in own:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        if (own and _inode(entry / "ns" / "net") in own) or _holds_record(entry, records):
             with contextlib.suppress(OSError):
                 found.append(Process(int(entry.name), os.pidfd_open(int(entry.name)), "", is_child=False))
     return found
+
+
+def _holds_record(process: Path, records: str) -> bool:
+    try:
+        opened = [str((process / "fd" / fd).readlink()) for fd in os.listdir(process / "fd")]
+    except OSError:  # another user's, or just ended
+        return False
+    return any(path.startswith(records) and ".process.lock" in path for path in opened)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

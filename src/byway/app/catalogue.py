@@ -11,7 +11,6 @@ from byway.derive.endpoints import workload
 from byway.derive.lowered import mesh_defaults
 from byway.engine import Database, Root
 from byway.identity.spiffe import workload_id
-from byway.model.labels import Labels
 from byway.model.names import TYPE_CLUSTER, TYPE_ENDPOINTS, TYPE_LISTENER, TYPE_ROUTE, TYPE_VIRTUAL_HOST
 from byway.model.workload import Interception
 from byway.xds import resources
@@ -91,10 +90,6 @@ class MeshCatalogue:
             self._database.subscribe(root.query, *root.args)
         return root
 
-    def _labels(self, proxy: Proxy) -> Labels:
-        found = workload(self._database, proxy.namespace, proxy.instance)
-        return found.labels if found else ()
-
     def _root(self, proxy: Proxy, type_url: str, name: str) -> Root | None:
         where = (proxy.namespace, proxy.instance, name)
         if type_url == TYPE_LISTENER:
@@ -107,7 +102,7 @@ class MeshCatalogue:
         if type_url == TYPE_ENDPOINTS:
             return Root(resources.endpoints_resource, (proxy.namespace, name))
         if type_url == TYPE_VIRTUAL_HOST:
-            return Root(resources.virtual_host_for, (proxy.namespace, self._labels(proxy), name))
+            return Root(resources.virtual_host_for, where)
         if type_url == TYPE_ROUTE:
             return Root(resources.route_resource, where)
         return None

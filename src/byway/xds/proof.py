@@ -24,6 +24,7 @@ from byway.derive.services import service
 from byway.engine import Database, Root
 from byway.kinds.resource import ResourceId
 from byway.model.labels import selects
+from byway.model.listener import View
 from byway.model.names import TYPE_ENDPOINTS, TYPE_LISTENER
 from byway.model.service import Service
 from byway.world.index import INDEX
@@ -69,7 +70,8 @@ def _routes(db: Database, resource_id: ResourceId) -> Iterator[Root]:
         name = host.replace("*", "any", 1)
         for port in [p.number for p in found.ports] if found else [80]:
             for pairs in sorted(labels):
-                yield Root(resources.virtual_host_for, (resource_id.namespace, pairs, f"out/{name}:{port}"))
+                client = View(resource_id.namespace, pairs)
+                yield Root(resources.virtual_host_resource, (client, f"out/{name}:{port}"))
     for gateway in rules.gateways:
         yield from _gateway_routes(db, gateway)
 

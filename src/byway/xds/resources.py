@@ -12,7 +12,6 @@ from byway.derive.lowered import mesh_defaults
 from byway.derive.routes import PLACEHOLDER, view, virtual_host
 from byway.derive.services import service_at
 from byway.engine import Database, query
-from byway.model.labels import Labels
 from byway.model.listener import View
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
@@ -134,9 +133,10 @@ def _inbound_routes(db: Database, namespace: str, instance: str, name: str) -> R
 
 
 @query
-def virtual_host_for(db: Database, namespace: str, labels: Labels, name: str) -> Resource | None:
-    """The virtual host for a client with these labels: a thin step, so that a change of its view is noticed."""
-    return virtual_host_resource(db, view(db, namespace, labels), name)
+def virtual_host_for(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    """The virtual host for this instance's proxy: a thin step, so that a change of its labels or view is noticed."""
+    found = workload(db, namespace, instance)
+    return virtual_host_resource(db, view(db, namespace, found.labels if found else ()), name)
 
 
 @query

@@ -81,9 +81,9 @@ def everything(database: Database) -> list[str]:
         listeners, clusters = resources.outline(database, "default", who)
         found += [resources.listener_resource(database, "default", who, name) for name in listeners]
         found += [resources.instance_cluster_resource(database, "default", who, name) for name in clusters]
-    for labels in ((), (("app", "web"),)):
+    for who in ("stable-1", "canary-1", "web-1", "nobody"):
         for host in ("link-service:8080", "web:8080", "nobody:8080", "link-service:3306"):
-            found.append(resources.virtual_host_for(database, "default", labels, f"out/{host}"))
+            found.append(resources.virtual_host_for(database, "default", who, f"out/{host}"))
     for name in (f"outbound|8080||{LINK}", f"outbound|8080|stable|{LINK}", "tcp|240.240.0.9:8080", "tcp|240.240.0.10:3306"):
         found.append(resources.cluster_resource(database, "default", name))
         found.append(resources.endpoints_resource(database, "default", name))
