@@ -81,7 +81,7 @@ def strangers(layout: Layout) -> list[Process]:
 
 def _holds_record(process: Path, records: str) -> bool:
     try:
-        opened = [str((process / "fd" / fd).readlink()) for fd in os.listdir(process / "fd")]
+        opened = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
     except OSError:  # another user's, or just ended
         return False
     return any(path.startswith(records) and ".process.lock" in path for path in opened)

@@ -19,6 +19,9 @@ PORT_READY: Final = 15021
 PORT_DNS: Final = 15053
 PORT_PROXY_METRICS: Final = 15090
 
+INBOUND_SOURCE: Final = "127.0.0.6"
+"""Where a proxy calls its own application from, so that interception does not send that call back to the proxy."""
+
 PROXY_UID: Final = 1337
 """The user that Envoy runs as; interception leaves its traffic alone."""
 

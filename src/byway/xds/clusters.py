@@ -8,6 +8,7 @@ from __future__ import annotations
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
+from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
@@ -74,15 +75,18 @@ def inbound_cluster(name: str, port: InboundPort) -> ClusterMessage:
     return message
 
 
-def original_destination_cluster(name: str) -> ClusterMessage:
-    """Wherever the connection was going before it was intercepted."""
-    return ClusterMessage(
+def original_destination_cluster(name: str, source: str = "") -> ClusterMessage:
+    """Wherever the connection was going before it was intercepted; it leaves from `source` where that is given."""
+    message = ClusterMessage(
         name=name,
         type=ClusterMessage.DiscoveryType.ORIGINAL_DST,
         lb_policy=ClusterMessage.LbPolicy.CLUSTER_PROVIDED,
         connect_timeout=seconds(10),
         circuit_breakers=_circuit_breakers(None),
     )
+    if source:
+        message.upstream_bind_config.CopyFrom(BindConfig(source_address=SocketAddress(address=source, port_value=0)))
+    return message
 
 
 def refusing_cluster(name: str) -> ClusterMessage:

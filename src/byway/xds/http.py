@@ -24,7 +24,7 @@ from byway.model.mesh import MeshDefaults
 from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
-from byway.xds.routes import FAULT_FILTER, on_demand_configuration
+from byway.xds.routes import FAULT_FILTER, ON_DEMAND_ROUTES
 from byway.xds.telemetry import Peer, Reporter, http_access_logs, source_filter, tracing
 
 _Manager = HttpConnectionManager
@@ -37,7 +37,8 @@ def outbound_manager(peer: Peer, mesh: MeshDefaults) -> HttpConnectionManager:
     `on_demand` stands first: the filters after it then see the route that the request really gets.
     """
     manager = _manager("outbound", Reporter(reporter="source", peer=peer, access_log_path=mesh.access_log), mesh)
-    manager.route_config.CopyFrom(on_demand_configuration("out", peer))
+    # By name: a listener that is replaced takes the virtual hosts over that the proxy already holds.
+    manager.rds.CopyFrom(Rds(config_source=ADS, route_config_name=ON_DEMAND_ROUTES))
     manager.http_filters.extend(
         (_filter("envoy.filters.http.on_demand", OnDemand()), _filter(FAULT_FILTER, HTTPFault()), _router())
     )

@@ -13,6 +13,7 @@ from byway.derive.routes import PLACEHOLDER, view, virtual_host
 from byway.derive.services import service_at
 from byway.engine import Database, query
 from byway.model.listener import View
+from byway.model.names import INBOUND_SOURCE
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
 from byway.xds.listeners import (
@@ -57,8 +58,10 @@ def instance_cluster_resource(db: Database, namespace: str, instance: str, name:
     """A cluster that only this instance's proxy has: its own application, or a way out."""
     if name == BLACK_HOLE:
         return resource(name, clusters.refusing_cluster(name))
-    if name in (PASS_THROUGH, INBOUND_PASS_THROUGH):
+    if name == PASS_THROUGH:
         return resource(name, clusters.original_destination_cluster(name))
+    if name == INBOUND_PASS_THROUGH:
+        return resource(name, clusters.original_destination_cluster(name, INBOUND_SOURCE))
     inward = derived_listeners.inbound(db, namespace, instance)
     found = (port for port in (inward.ports if inward else ()) if inbound_cluster_name(port) == name)
     return next((resource(name, clusters.inbound_cluster(name, port)) for port in found), None)
@@ -104,10 +107,13 @@ def virtual_host_resource(db: Database, client: View, name: str) -> Resource | N
 
 @query
 def route_resource(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
-    """A route configuration of this instance's proxy: `gateway/<port>`, or `inbound/…` to its own application."""
+    """A route configuration of this instance's proxy: `out`, `gateway/<port>`, or `inbound/…` to its own application."""
     if name.startswith("inbound/"):
         return _inbound_routes(db, namespace, instance, name)
     found = workload(db, namespace, instance)
+    if name == routes.ON_DEMAND_ROUTES and found is not None:
+        peer = endpoints.peer_of(found, mesh_defaults(db).trust_domain)
+        return resource(name, routes.on_demand_configuration(peer))
     port = name.removeprefix("gateway/")
     if found is None or not port.isdigit() or int(port) not in gateway_ports(db, namespace, instance):
         return None

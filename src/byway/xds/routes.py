@@ -43,6 +43,7 @@ from byway.xds.clusters import ADS
 from byway.xds.message import duration, packed
 from byway.xds.telemetry import Peer, source_header
 
+ON_DEMAND_ROUTES = "out"
 FAULT_FILTER = "envoy.filters.http.fault"
 
 
@@ -57,10 +58,10 @@ def route_configuration(name: str, hosts: tuple[VirtualHost, ...], peer: Peer) -
     )
 
 
-def on_demand_configuration(name: str, peer: Peer) -> RouteConfiguration:
+def on_demand_configuration(peer: Peer) -> RouteConfiguration:
     """A route configuration whose virtual hosts are asked for when a request needs them."""
     return RouteConfiguration(
-        name=name,
+        name=ON_DEMAND_ROUTES,
         vhds=Vhds(config_source=ADS),
         request_headers_to_add=[source_header(peer)],
         validate_clusters=BoolValue(value=False),

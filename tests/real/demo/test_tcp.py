@@ -1,0 +1,107 @@
+"""TCP on demand: nothing is configured before the first connection, also where the server speaks first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.demo.conftest import Demo
+
+SERVER = """
+import socketserver, sys
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        if sys.argv[2] == 'server-first':
+            self.request.sendall(b'hello\\n')
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+server = socketserver.ThreadingTCPServer(('0.0.0.0', int(sys.argv[1])), Handler)
+print('listening', flush=True)
+server.serve_forever()
+"""
+CLIENT = """
+import socket, sys, time
+began = time.monotonic()
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+c.settimeout(10)
+greeting = c.recv(100) if sys.argv[3] == 'server-first' else b''
+c.sendall(b'x' * 100000)
+got = b''
+while len(got) < 100000:
+    part = c.recv(65536)
+    if not part:
+        break
+    got += part
+print(greeting.decode().strip(), len(got), round(time.monotonic() - began, 3))
+"""
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: geo-service}}, ports: [{{name: tcp, port: {port}, targetPort: {target}}}]}}
+"""
+
+
+@pytest.fixture
+def servers(demo: Demo) -> Iterator[None]:
+    """An echo server and one that speaks first, beside the application of geo-service."""
+    running = []
+    for port, manner in ((3306, "server-first"), (7000, "echo")):
+        command = ["exec", "geo-service", "--state", str(demo.state), "--", sys.executable, "-c", SERVER, str(port), manner]
+        process = subprocess.Popen([sys.executable, "-m", "byway.cli.main", *command], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listening\n"
+        running.append(process)
+    yield
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def client(demo: Demo, host: str, port: int, manner: str) -> tuple[str, int, float]:
+    """What a client beside `web` got: greeting, bytes echoed, seconds."""
+    result = demo.cli("exec", "web", "--", sys.executable, "-c", CLIENT, host, str(port), manner)
+    assert result.returncode == 0, result.stderr
+    *greeting, n_bytes, seconds = result.stdout.split()
+    return " ".join(greeting), int(n_bytes), float(seconds)
+
+
+def test_a_tcp_service_is_found_at_its_first_connection(demo: Demo, servers: None, tmp_path: Path) -> None:
+    file = tmp_path / "tcp.yaml"
+    file.write_text(SERVICE.format(name="echo-tcp", port=7001, target=7000))
+    demo.apply(str(file))
+    try:
+        assert client(demo, "echo-tcp", 7001, "echo")[1] == 100_000
+        text = demo.cli("proxy-config", "web", "clusters").stdout
+        assert "tcp" in text
+    finally:
+        demo.delete(str(file))
+    # A deleted service refuses at once instead of hanging, and a new one under its name works again.
+    began = time.monotonic()
+    gone = demo.cli("exec", "web", "--", sys.executable, "-c", CLIENT, "240.240.255.250", "7001", "echo")
+    assert " 100000 " not in gone.stdout
+    assert time.monotonic() - began < 5
+    demo.apply(str(file))
+    try:
+        assert client(demo, "echo-tcp", 7001, "echo")[1] == 100_000
+    finally:
+        demo.delete(str(file))
+
+
+def test_a_server_that_speaks_first_is_not_waited_for(demo: Demo, servers: None, tmp_path: Path) -> None:
+    file = tmp_path / "tcp.yaml"
+    file.write_text(SERVICE.format(name="db", port=3306, target=3306))
+    demo.apply(str(file))
+    try:
+        client(demo, "db", 3306, "server-first")
+        greeting, n_bytes, seconds = client(demo, "db", 3306, "server-first")
+    finally:
+        demo.delete(str(file))
+    assert (greeting, n_bytes) == ("hello", 100_000)
+    assert seconds < 0.9, "the inspectors' timeout is 1 s"
