@@ -165,4 +165,6 @@ def _bootstrap(socket: Path) -> dict[str, Any]:
         },
         "static_resources": {"clusters": [agent]},
         "stats_config": {"stats_matcher": {"reject_all": True}},
+        # What is accepted here must be what the fleet accepts.
+        "layered_runtime": {"layers": [{"name": "mesh", "static_layer": names.PROXY_RUNTIME}]},
     }

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from byway.agent.plan import WorkloadPlan
-from byway.model.names import AGENT_CLUSTER, PORT_DNS
+from byway.model.names import AGENT_CLUSTER, PORT_DNS, PROXY_RUNTIME
 
 Json = dict[str, Any]
 
@@ -69,7 +69,9 @@ def bootstrap(workload: WorkloadPlan, *, node: str, epoch: str, limits: ProxyLim
         "stats_sinks": [_metrics_sink()],
         "stats_flush_interval": f"{limits.stats_flush_s:g}s",
         "overload_manager": _overload(limits),
-        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {
+            "layers": [{"name": "mesh", "static_layer": PROXY_RUNTIME}, {"name": "admin", "admin_layer": {}}]
+        },
     }
     if workload.interception == "iptables":
         document["typed_dns_resolver_config"] = _resolver()

@@ -97,9 +97,9 @@ class Proposals:
             if candidate is not None:
                 roots.setdefault(candidate, root)
         refusals = await self._prover.prove(tuple(roots))
-        return [self._blame(change, roots[refusal.resource], refusal.reason) for refusal in refusals]
+        return [self._blame(change, roots[r.resource], r.resource.name, r.reason) for r in refusals]
 
-    def _blame(self, change: Change, root: Root, reason: str) -> Diagnostic:
+    def _blame(self, change: Change, root: Root, name: str, reason: str) -> Diagnostic:
         """Envoy's reason at the object that caused it: the one of the change that the refused resource was derived from."""
         inputs = self._database.inputs_of(root.query, *root.args)
         read = {key for cell, key in inputs if cell is RESOURCE}
@@ -108,7 +108,7 @@ class Proposals:
         resource = self._world.resource(culprit)
         return Diagnostic(
             code="refused-by-envoy",
-            message=f"Envoy refuses what this gives ({root}): {reason}",
+            message=f"Envoy refuses {name}, which comes of this: {reason}",
             position=resource.position("spec") if resource else None,
             hint="the mesh was left as it was",
             subject=str(culprit),
