@@ -55,15 +55,18 @@ class MeshCatalogue:
 
     def roots(self, proxy: Proxy) -> Hashable:
         """The query whose change means that the proxy's listeners or standing clusters may differ."""
-        return self._hold(Root(resources.outline, (proxy.namespace, proxy.instance)))
+        root = Root(resources.outline, (proxy.namespace, proxy.instance))
+        root.value(self._database)
+        return self._hold(root)
 
     def lookup(self, proxy: Proxy, type_url: str, name: str) -> Lookup:
         """The resource of this name as `proxy` may see it."""
         root = self._root(proxy, type_url, name)
         if root is None:
             return Lookup((type_url, name))
-        self._hold(root)
-        return Lookup(root, root.value(self._database))
+        # Asked before it is held: what is held unasked would be reported as changed once.
+        value = root.value(self._database)
+        return Lookup(self._hold(root), value)
 
     async def settled(self) -> None:
         """Waits while a proposal is being proved."""

@@ -115,7 +115,7 @@ def test_a_resource_that_envoy_refuses_never_reaches_the_fleet(demo: Demo, tmp_p
     bad = tmp_path / "bad.yaml"
     bad.write_text(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: too-much}\nspec:\n"
-        "  hosts: [link-service]\n  http:\n  - match:\n    - uri: {regex: '/\\p{L}{1,60}'}\n"
+        f"  hosts: [link-service]\n  http:\n  - match:\n    - uri: {{regex: '/{'[a-z]{1,1000}' * 17}'}}\n"
         "    route: [{destination: {host: link-service}}]\n"
     )
     result = demo.cli("apply", "-f", str(bad))
