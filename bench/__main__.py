@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def main() -> int:
         return _complain(f"unknown argument {min(unknown)} (there is --quick)", 2)
     if os.geteuid() != 0:
         return _complain("needs root: network namespaces and iptables", 1)
+    if shutil.which("wrk") is None:
+        return _complain("needs wrk (apt-get install wrk)", 1)
     asked = "--quick" in sys.argv or any(os.environ.get(name) for name in ("QUICK", "BYWAY_BENCH_QUICK"))
     signal.signal(signal.SIGTERM, _ended)
     try:

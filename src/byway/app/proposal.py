@@ -15,9 +15,10 @@ from byway.app.catalogue import MeshCatalogue
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.analysis import findings
 from byway.engine import Database, Root
+from byway.explain.causes import causes
 from byway.kinds.resource import ResourceId
 from byway.world.change import Change
-from byway.world.host import RESOURCE, World
+from byway.world.host import World
 from byway.xds.proof import probes, provable
 from byway.xds.resource import Resource
 
@@ -101,9 +102,7 @@ class Proposals:
 
     def _blame(self, change: Change, root: Root, name: str, reason: str) -> Diagnostic:
         """Envoy's reason at the object that caused it: the one of the change that the refused resource was derived from."""
-        inputs = self._database.inputs_of(root.query, *root.args)
-        read = {key for cell, key in inputs if cell is RESOURCE}
-        culprits = sorted(change.ids & read) or sorted(change.ids)
+        culprits = [i for i in causes(self._database, root) if i in change.ids] or sorted(change.ids)
         culprit: ResourceId = culprits[0]
         resource = self._world.resource(culprit)
         return Diagnostic(
