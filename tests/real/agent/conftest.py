@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -277,11 +278,12 @@ async def eventually(probe: Callable[[], Awaitable[Any]], limit_s: float) -> Any
 
 
 def host_network() -> str:
-    """Rules, links, namespaces, routes and forwarding, as text; other tests' meshes left out."""
+    """Rules, links, namespaces, routes and forwarding, as text; without the times and counters of what was read."""
     text = ""
     for command in (["iptables-save"], ["ip", "-br", "link"], ["ip", "netns"], ["ip", "route"]):
         text += subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return text + Path("/proc/sys/net/ipv4/ip_forward").read_text()
+    lines = [re.sub(r" \[\d+:\d+\]$", "", line) for line in text.splitlines() if not line.startswith("#")]
+    return "\n".join(lines) + Path("/proc/sys/net/ipv4/ip_forward").read_text()
 
 
 def free_port() -> int:

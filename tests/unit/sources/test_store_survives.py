@@ -42,7 +42,7 @@ def _acknowledged(path: Path, n_commits: int) -> int:
     """The last revision that a writer acknowledged before it was killed, some time after `n_commits`."""
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
-    lines = [line for line, _ in zip(writer.stdout, range(n_commits), strict=False)]
+    lines = [line for _, line in zip(range(n_commits), writer.stdout, strict=False)]
     writer.send_signal(signal.SIGKILL)
     lines += writer.stdout.read().splitlines(keepends=True)
     writer.wait(10)
