@@ -11,19 +11,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import FrameType
-
-import msgspec
+from typing import Final
 
 from bench import fleet, latency
-from bench.machine import processor_time, this_machine
+from bench.machine import after_run, processor_time, this_machine
 from bench.page import LATEST, PAGE, ROOT, Run, write
 from bench.process import BenchFailed
 from bench.result import Result, figure
 from bench.scope import FULL, QUICK, Progress, Scope
 from byway.agent.binary import envoy_binary
 from byway.base.errors import BywayError
+
+_FOLDER: Final = "byway-bench-"
+_OLD_S: Final = 3600.0
 
 
 def main() -> int:
@@ -49,17 +52,23 @@ def _measured(scope: Scope) -> int:
     progress = Progress()
     envoy = envoy_binary("", os.environ)
     machine, ticks = this_machine(_version(envoy)), processor_time()
-    with tempfile.TemporaryDirectory(prefix="byway-bench-") as name:
+    _remove_old_folders()
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as name:
         folder = Path(name)
         folder.chmod(0o755)  # Envoys run as a user of their own, and read their configuration here
         results = (*latency.results(scope, envoy, folder, progress), *fleet.results(scope, folder, progress))
-    stolen = round(processor_time().stolen_percent_since(ticks), 1)
-    machine = msgspec.structs.replace(machine, stolen_percent=stolen)
-    write(Run(machine=machine, scope=scope, seconds=progress.seconds, results=results))
+    write(Run(machine=after_run(machine, ticks), scope=scope, seconds=progress.seconds, results=results))
     for result in results:
         sys.stdout.write(_line(result) + "\n")
     progress.say(f"written: {PAGE.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}")
     return 0
+
+
+def _remove_old_folders() -> None:
+    """What a killed run left; a run that still goes on is younger."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        if time.time() - path.stat().st_mtime > _OLD_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _line(result: Result) -> str:

@@ -79,6 +79,7 @@ def _ratio(
 ) -> Result:
     way, base = pair
     ratios = Sample.of([reading(seen[way, n]) / reading(seen[base, n]) for seen in rounds])
+    within = f", {sum(map(goal.is_met, ratios.values))} of {len(rounds)} within the goal" if goal else ""
     absolute = " : ".join(figure(_median(rounds, one, n, reading)) for one in pair)
     how = _HOW.format(n=n, s="" if n == 1 else "s")
     if "cpu" in name:
@@ -89,7 +90,7 @@ def _ratio(
         unit="×",
         goal=goal,
         how=how,
-        detail=f"{absolute} {unit}; rounds {ratios.spread}",
+        detail=f"{absolute} {unit}; rounds {ratios.spread}{within}",
         group=GROUP,
     )
 

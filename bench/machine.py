@@ -24,6 +24,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     envoy: str
     load_before: float
     """Runnable processes just before the run (one minute's mean): 0 is a quiet machine."""
+    load_after: float = 0.0
+    """The same right after the run, whose own work is in it."""
     stolen_percent: float = 0.0
     """Processor time that the hypervisor gave to others during the run."""
 
@@ -56,6 +58,12 @@ def this_machine(envoy_version: str) -> Machine:
         envoy=envoy_version,
         load_before=round(os.getloadavg()[0], 1),
     )
+
+
+def after_run(machine: Machine, before: ProcessorTime) -> Machine:
+    """The machine with what was seen of it during the run."""
+    stolen = round(processor_time().stolen_percent_since(before), 1)
+    return msgspec.structs.replace(machine, load_after=round(os.getloadavg()[0], 1), stolen_percent=stolen)
 
 
 def _field(path: str, name: str) -> str:

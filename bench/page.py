@@ -48,8 +48,8 @@ def _about(run: Run) -> str:
     return (
         f"Machine: {machine.processor}, {machine.n_cores} cores, {machine.memory_gb:g} GB, Linux {machine.kernel}, Python "
         f"{machine.python}, Envoy {machine.envoy}. The {run.scope.name} set, {run.seconds:.0f} s. Load before the run: "
-        f"{machine.load_before:g} (0 is a quiet machine); processor time stolen by the hypervisor: "
-        f"{machine.stolen_percent:.1f} %.\n"
+        f"{machine.load_before:g} (0 is a quiet machine), after it {machine.load_after:g}; processor time stolen by the "
+        f"hypervisor: {machine.stolen_percent:.1f} %.\n"
     )
 
 
@@ -109,5 +109,9 @@ _TAIL: Final = """## How it is set up
 - *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, traces of 1 % of the
   requests, no access log. The caller calls the server by its name.
 - All Envoys have one worker. The ways are measured in turn, another one first in each round.
+- The direct way's p50 is some 25 µs in one run and some 60 µs in another on the same machine, by where the kernel puts caller and
+  server. What Byway costs is better read from the ratio to the bare pair.
+- p99 is the first to suffer from other work on the machine: the spread over the rounds says how far to trust it. Processor time
+  suffers least.
 - Memory is `RssAnon`: a process's own pages. The pages of Envoy's binary, some 50 MB, are shared by all Envoys of a host.
 """

@@ -46,8 +46,9 @@ def _sync(stream: ConnectedProxy) -> dict[str, str]:
     for name, type_url in _SHORT.items():
         if not stream.held.get(type_url):
             words[name] = "NOT SENT"
-        elif stream.last_error is not None and stream.last_error.type_url == type_url:
-            words[name] = "ERROR"
+        elif stream.last_error is not None and not stream.is_in_sync:
+            # A refusal is one resource's; everything else goes on being delivered.
+            words[name] = "ERROR" if stream.last_error.type_url == type_url else "SYNCED"
         else:
             words[name] = "SYNCED" if stream.is_in_sync else "STALE"
     return words

@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
 
 import msgspec
@@ -59,7 +59,7 @@ class Read(msgspec.Struct, frozen=True):
         return all(d.severity is not Severity.ERROR for d in self.diagnostics)
 
 
-def read(sources: Iterable[SourceText], namespace: str) -> Read:
+def read(sources: Sequence[SourceText], namespace: str) -> Read:
     """The resources in some files, all mistakes of all files together."""
     found: list[Resource] = []
     diagnostics: list[Diagnostic] = []
@@ -72,6 +72,14 @@ def read(sources: Iterable[SourceText], namespace: str) -> Read:
             if decoded.value is not None:
                 diagnostics.extend(_twice(decoded.value, found))
                 found.append(decoded.value)
+    if not found and not diagnostics:
+        diagnostics.append(
+            Diagnostic(
+                code="no-resource",
+                message=f"there is no resource in {', '.join(source.file for source in sources) or 'what was sent'}",
+                hint="name a file that has one",
+            )
+        )
     return Read(tuple(found), tuple(diagnostics))
 
 
@@ -149,7 +157,7 @@ class Writer:
         changes = (*(self._change(r) for r in puts), *(_reported(i, "deleted") for i in removes))
         change = Change(tuple(r for r in puts if self._differs(r)), removes)
         verdict, undo = await self._proposals.judge(change)
-        diagnostics = (*diagnostics, *verdict.diagnostics)
+        diagnostics = tuple(sorted((*diagnostics, *verdict.diagnostics), key=_place))
         if dry_run or not verdict.is_accepted:
             self._proposals.take_back(undo)
             return Outcome(diagnostics=diagnostics, changes=changes if verdict.is_accepted else ())
@@ -239,6 +247,11 @@ def kind_named(word: str) -> Kind:
             return kind
     known = ", ".join(kind.name for kind in KINDS)
     raise NotFoundError(f"there is no kind {word} (there are {known})")
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    at = diagnostic.position
+    return (at.file, at.line, at.column) if at else ("", 0, 0)
 
 
 def _absent(resource_id: ResourceId, resource: Resource | None, severity: Severity = Severity.INFO) -> Diagnostic:

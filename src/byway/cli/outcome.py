@@ -27,7 +27,9 @@ def told(content: Any, output: Format, *, dry_run: bool) -> int:
 def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
     suffix = " (dry run)" if dry_run else ""
     lines = [f"{reference(change)} {change.action}{suffix}" for change in answer.changes]
-    if answer.rollout and not dry_run:
+    if not any(change.action != "unchanged" for change in answer.changes):
+        lines.append("nothing changed")
+    elif answer.rollout and not dry_run:
         lines.append(rollout_line(answer.rollout))
     return "\n".join(lines)
 

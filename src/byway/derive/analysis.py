@@ -9,11 +9,20 @@ from collections.abc import Iterator
 
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.clusters import subset
-from byway.derive.lowered import derived_route_rules, destination_policy_of, gateway_servers_of, mesh_defaults
+from byway.derive.endpoints import workloads
+from byway.derive.lowered import (
+    derived_route_rules,
+    destination_policy_of,
+    gateway_servers_of,
+    mesh_defaults,
+    selector_of,
+    workload_of,
+)
 from byway.derive.services import service
 from byway.engine import Database
 from byway.kinds.resource import Resource, ResourceId
 from byway.lowering.byway import mesh_config
+from byway.model.labels import selects
 from byway.model.route import Destination, RouteRules
 from byway.world.host import RESOURCE, STARTED_WITH
 from byway.world.index import INDEX
@@ -28,6 +37,9 @@ def findings(db: Database, resource_id: ResourceId) -> tuple[Diagnostic, ...]:
         "VirtualService": _virtual_service,
         "DestinationRule": _destination_rule,
         "MeshConfig": _mesh_config,
+        "AuthorizationPolicy": _selecting,
+        "PeerAuthentication": _selecting,
+        "Gateway": _selecting,
     }
     examine = kinds.get(resource_id.kind)
     return tuple(examine(db, resource)) if examine else ()
@@ -97,6 +109,25 @@ def _destination_rule(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     elif service(db, policy.host) is None:
         text = f"no service has the host {policy.host}"
         yield _warning(resource, "unknown-destination", text, "spec.host", "correct the host, or create the service")
+
+
+def _selecting(db: Database, resource: Resource) -> Iterator[Diagnostic]:
+    """A policy that selects nobody looks like protection and is none."""
+    selector = selector_of(db, resource.id)
+    namespace = resource.id.namespace
+    if not selector:
+        return
+    is_everywhere = resource.id.kind == "Gateway" or namespace == mesh_defaults(db).root_namespace
+    if is_everywhere:
+        entries = (workload_of(db, i) for i in sorted(INDEX(db, ("kind", "WorkloadEntry"))))
+        is_matched = any(w is not None and selects(selector, w.labels) for w in entries)
+    else:
+        is_matched = bool(workloads(db, namespace, selector))
+    if not is_matched:
+        wanted = ", ".join(f"{name}: {value}" for name, value in selector)
+        text = f"no workload{'' if is_everywhere else f' in namespace {namespace}'} has the labels {wanted}"
+        hint = "correct the selector; until a workload has them this has no effect"
+        yield _warning(resource, "selector-matches-nothing", text, "spec.selector", hint)
 
 
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:

@@ -26,9 +26,11 @@ class Back(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 http.server.ThreadingHTTPServer((os.environ["BIND"], int(os.environ["PORT"])), Back).serve_forever()
 """
-FRONT = BACK.replace("Back", "Front").replace(
-    'b"the back answers"', 'b"front: " + urllib.request.urlopen("http://back:9000/", timeout=5).read()'
-).replace("import http.server, os", "import http.server, os, urllib.request")
+FRONT = (
+    BACK.replace("Back", "Front")
+    .replace('b"the back answers"', 'b"front: " + urllib.request.urlopen("http://back:9000/", timeout=5).read()')
+    .replace("import http.server, os", "import http.server, os, urllib.request")
+)
 
 TINY = """\
 mesh: tiny
@@ -86,7 +88,7 @@ class Tiny:
     def outcome(self, *options: str, before: tuple[str, ...] = ()) -> tuple[int, str]:
         """The exit code and the complaint of a start that is to fail."""
         done = subprocess.run(
-            [*before, *self.command, *options], capture_output=True, text=True, timeout=60, check=False
+            [*before, *self.command, "--for", "0.1", *options], capture_output=True, text=True, timeout=60, check=False
         )
         return done.returncode, done.stderr
 
@@ -110,9 +112,7 @@ class Tiny:
             self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(60)
-        subprocess.run(
-            [*BYWAY, "down", "--state", str(self.state)], capture_output=True, timeout=90, check=False
-        )
+        subprocess.run([*BYWAY, "down", "--state", str(self.state)], capture_output=True, timeout=90, check=False)
 
 
 def members(state: Path) -> list[int]:

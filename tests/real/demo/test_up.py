@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -39,8 +41,6 @@ def tiny(tmp_path: Path) -> Iterator[Tiny]:
 
 
 def status(mesh: Tiny, instance: str) -> Any:
-    import json
-
     return next(p for p in json.loads(mesh.cli("status", "-o", "json")) if p["instance"] == instance)
 
 
@@ -69,8 +69,10 @@ def test_a_crashing_application_is_seen_in_the_status_and_started_again(running:
 
 def test_an_application_that_comes_back_is_told(running: Tiny) -> None:
     """Killed by its user: the agent starts it again, and calls work again."""
-    pid = int(running.cli("exec", "back", "--", "sh", "-c", "pgrep -f -n back.py"))
-    os.kill(pid, 9)
+    record = running.state / "run" / "back-1" / "app.process"
+    before = record.read_bytes()
+    os.kill(json.loads(before)["pid"], signal.SIGKILL)
+    Demo.wait(lambda: record.read_bytes() != before, 10)
     Demo.wait(lambda: status(running, "back-1")["app_state"] == "ready" and answers(running), 10)
 
 
@@ -135,7 +137,7 @@ def test_a_state_directory_that_cannot_be_made_is_said(tiny: Tiny) -> None:
 
 def in_a_changed_view(*commands: str) -> tuple[str, ...]:
     """A shell with mounts of its own, in which `commands` are run before the command that follows."""
-    return ("unshare", "--mount", "sh", "-c", f"{' && '.join(commands)} && exec \"$@\"", "sh")
+    return ("unshare", "--mount", "sh", "-c", f'{" && ".join(commands)} && exec "$@"', "sh")
 
 
 def test_a_full_disk_is_said_before_anything_is_made(tiny: Tiny) -> None:

@@ -75,3 +75,9 @@ def test_what_a_tcp_port_cannot_see_fails_closed() -> None:
     on_path = AccessOperation(paths=("/admin",), ports=(3306,))
     assert at(policy(on_path), 3306, is_http=False) == ()
     assert at(policy(on_path, is_deny=True), 3306, is_http=False)[0].operations == ()
+
+
+def test_a_policy_that_selects_nobody_is_told() -> None:
+    mesh = TestMesh()
+    found = mesh.apply(peer_authentication("web", "STRICT", selector="app: wbe"))
+    assert [(d.code, d.severity.value) for d in found] == [("selector-matches-nothing", "warning")]

@@ -87,7 +87,7 @@ def build(namespace: Namespace, links: frozenset[str]) -> None:
     """
     if namespace.name not in present_namespaces():
         commands.output("ip", "netns", "add", namespace.name)
-        inside(namespace.path, _disable_ipv6)
+    inside(namespace.path, _disable_ipv6)  # also where an earlier try got no further than the namespace
     if namespace.link not in links:
         commands.batch(
             (
@@ -101,7 +101,7 @@ def build(namespace: Namespace, links: frozenset[str]) -> None:
 
 def _disable_ipv6() -> None:
     switch = Path(_IPV6_SWITCH.format("default"))
-    if switch.exists():
+    if switch.exists() and switch.read_text().strip() != "1":
         switch.write_text("1")
 
 

@@ -1,0 +1,70 @@
+"""What is made of the measurements: ratios within a round, goals told as they are, and both files from one run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench import latency
+from bench.load import Seen
+from bench.machine import Machine
+from bench.page import Run, page
+from bench.result import Goal, Result, Sample, figure
+from bench.scope import QUICK
+from bench.ways import WAYS, WayName
+
+P50_US: dict[WayName, float] = {"direct": 50, "bare": 200, "byway": 260}
+MACHINE = Machine(
+    processor="a processor", n_cores=2, memory_gb=4, kernel="6.1", python="3.11", envoy="1.40.0", load_before=0.1
+)
+
+
+def a_round(slowness: float) -> latency.Round:
+    """A round on a machine that is so many times slower, the same for all ways."""
+    return {
+        (way, n): latency.Visit(
+            Seen(n_requests=1000, seconds=1, n_errors=0, p50_us=P50_US[way] * slowness, p99_us=900 * slowness), 0.1
+        )
+        for way in WAYS
+        for n in latency.CONNECTIONS
+    }
+
+
+def found(rounds: list[latency.Round]) -> dict[str, Result]:
+    return {result.name: result for result in latency.figures(rounds)}
+
+
+def test_a_machine_that_is_slow_in_one_round_changes_no_ratio() -> None:
+    values = {n: found([a_round(s) for s in s_list])["pair_p50_byway_to_bare_c1"].value
+              for n, s_list in enumerate(((1, 1, 1), (1, 7, 2)))}  # fmt: skip
+    assert values == {0: 1.3, 1: 1.3}
+
+
+def test_a_missed_goal_is_missed_and_rounds_within_it_are_counted() -> None:
+    result = found([a_round(1), a_round(2)])["pair_p50_byway_to_bare_c1"]
+    assert result.verdict == "missed"
+    assert result.detail == "390 : 300 µs; rounds 1.30 to 1.30, 0 of 2 within the goal"
+
+
+def test_every_figure_has_a_name_of_its_own() -> None:
+    results = latency.figures([a_round(1)])
+    assert len({result.name for result in results}) == len(results)
+
+
+def test_the_page_shows_a_missed_goal_and_the_last_run() -> None:
+    result = Result(name="x_ms", value=160, unit="ms", how="by a clock", goal=Goal(150), group="Times")
+    text = page(Run(machine=MACHINE, scope=QUICK, seconds=9, results=(result,)), {"x_ms": 140.0})
+    assert "| `x_ms` | 160 ms | ≤ 150: **missed** | 140 |  | by a clock |" in text
+
+
+def test_figures_are_rounded_for_reading() -> None:
+    assert [figure(v) for v in (1.234, 12.34, 1234.5, 24.0)] == ["1.23", "12.3", "1,234", "24"]
+
+
+def test_a_sample_knows_its_middle_and_its_ends() -> None:
+    sample = Sample.of([3, 1, 2])
+    assert (sample.median, sample.spread) == (2, "1 to 3")
+
+
+def test_what_is_kept_of_a_run_can_be_read_again() -> None:
+    run = Run(machine=MACHINE, scope=QUICK, seconds=1, results=latency.figures([a_round(1)]))
+    assert msgspec.json.decode(msgspec.json.encode(run), type=Run) == run
