@@ -3,7 +3,7 @@
 #   make demo [ARGS="--for 60"]   the 20-service mesh, until Ctrl-C
 #   make test [ARGS="-k canary"]  all tests, real Envoys included
 #   make check                    types, lint, layers, house rules
-#   make bench                    measures, and writes docs/benchmarks.md
+#   make bench [QUICK=1]          measures, and writes docs/benchmarks.md
 #   make docs                     writes the generated documents again
 #   make setup                    only the set-up, for development
 
@@ -31,13 +31,13 @@ test:
 check:
 	@scripts/setup dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy src/byway tests scripts
+	$(BIN)/mypy src/byway tests scripts bench
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit/tidy
 
 bench:
 	@scripts/setup dev
-	@scripts/as-root $(BIN)/python -m bench $(ARGS)
+	@scripts/as-root $(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
 
 docs:
 	@scripts/setup dev

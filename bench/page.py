@@ -109,7 +109,7 @@ _TAIL: Final = """## How it is set up
 - *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, traces of 1 % of the
   requests, no access log. The caller calls the server by its name.
 - All Envoys have one worker. The ways are measured in turn, another one first in each round.
-- The direct way's p50 is some 25 µs in one run and some 60 µs in another on the same machine, by where the kernel puts caller and
+- The direct way's p50 jumps between some 25 µs and some 60 µs from round to round, probably by where the kernel puts caller and
   server. What Byway costs is better read from the ratio to the bare pair.
 - p99 is the first to suffer from other work on the machine: the spread over the rounds says how far to trust it. Processor time
   suffers least.

@@ -72,7 +72,7 @@ class ControlPlane:
         self._clock = SystemClock()
         self._trust_domain = TrustDomain(DEFAULT_TRUST_DOMAIN)
         self.database = Database()
-        self.world = World(self.database, MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN))
+        self.world = World(self.database, MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN, sampling=settings.sampling))
         self.catalogue = MeshCatalogue(self.database)
         self.hub = Hub(self.catalogue, self._clock)
         self.desk = AgentDesk(self._trust_domain, self._clock)

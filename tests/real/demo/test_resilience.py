@@ -66,7 +66,15 @@ def quietly(check: Any) -> bool:
         return False
 
 
+def settled(demo: Demo) -> bool:
+    """Whether the fleet has called all that it calls, so that nothing is on its way any more."""
+    before = sent(demo)
+    demo.call("web", URL, 200, threads=2)
+    return sent(demo) == before
+
+
 def test_a_killed_control_plane_costs_no_request_and_sends_nothing_again(demo: Demo) -> None:
+    demo.wait(lambda: settled(demo))
     with load(demo, 6000) as results:
         (old,) = pids(demo, "control-plane")
         os.kill(old, signal.SIGKILL)
