@@ -30,7 +30,7 @@ PeerOf: TypeAlias = Callable[[Context], str | None]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one peer may use."""
 
-    n_names_per_request: int = 65_536
+    n_names_per_request: int = 4_096
     n_streams_per_instance: int = 8
     n_streams_per_identity: int = 1_000
     first_request_s: float = 10.0

@@ -32,7 +32,7 @@ from byway.ads.subscription import (
 from byway.ads.watch import Watched
 from byway.model import names
 
-MAX_NAMES: Final = 65_536
+MAX_NAMES: Final = 4_096
 ANSWER_DEADLINE_S: Final = 60.0
 """Longer than Envoy's own wait for a cluster to warm (15 s), during which it acknowledges nothing of that type."""
 MAX_RESPONSE_BYTES: Final = 1 << 20

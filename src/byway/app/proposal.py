@@ -6,6 +6,7 @@ it, publish it. Until it is stored, every session waits; whatever fails on the w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
@@ -21,6 +22,9 @@ from byway.world.change import Change
 from byway.world.host import World
 from byway.xds.proof import probes, provable
 from byway.xds.resource import Resource
+
+_AT_ONCE = 50
+"""Resources that are looked at before others have their turn on the event loop."""
 
 
 class Refused(Protocol):
@@ -68,7 +72,7 @@ class Proposals:
         self._catalogue.unsettle()
         undo = self._world.apply(change)
         try:
-            found = tuple(d for resource_id in sorted(change.ids) for d in findings(self._database, resource_id))
+            found = await self._found(change)
             changed = self._database.changed()
             verdict = Judged(found, frozenset(changed))
             if verdict.is_accepted:
@@ -92,13 +96,24 @@ class Proposals:
         if self._prover is None:
             return []
         roots: dict[Resource, Root] = {}
-        for root in (*changed, *probes(self._database, change.ids)):
+        for n, root in enumerate((*changed, *probes(self._database, change.ids))):
+            if n % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
             value = root.value(self._database)
             candidate = provable(value) if isinstance(value, Resource) else None
             if candidate is not None:
                 roots.setdefault(candidate, root)
         refusals = await self._prover.prove(tuple(roots))
         return [self._blame(change, roots[r.resource], r.resource.name, r.reason) for r in refusals]
+
+    async def _found(self, change: Change) -> tuple[Diagnostic, ...]:
+        """What is wrong with the changed resources; health checks and certificates have their turn in between."""
+        found: list[Diagnostic] = []
+        for n, resource_id in enumerate(sorted(change.ids)):
+            if n % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            found.extend(findings(self._database, resource_id))
+        return tuple(found)
 
     def _blame(self, change: Change, root: Root, name: str, reason: str) -> Diagnostic:
         """Envoy's reason at the object that caused it: the one of the change that the refused resource was derived from."""

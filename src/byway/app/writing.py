@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -61,7 +61,7 @@ class Read(msgspec.Struct, frozen=True):
 
 def read(sources: Sequence[SourceText], namespace: str) -> Read:
     """The resources in some files, all mistakes of all files together."""
-    found: list[Resource] = []
+    found: dict[ResourceId, Resource] = {}
     diagnostics: list[Diagnostic] = []
     for source in sources:
         parsed = documents(source.text, source.file)
@@ -71,7 +71,7 @@ def read(sources: Sequence[SourceText], namespace: str) -> Read:
             diagnostics.extend(decoded.diagnostics)
             if decoded.value is not None:
                 diagnostics.extend(_twice(decoded.value, found))
-                found.append(decoded.value)
+                found.setdefault(decoded.value.id, decoded.value)
     if not found and not diagnostics:
         diagnostics.append(
             Diagnostic(
@@ -80,11 +80,11 @@ def read(sources: Sequence[SourceText], namespace: str) -> Read:
                 hint="name a file that has one",
             )
         )
-    return Read(tuple(found), tuple(diagnostics))
+    return Read(tuple(found.values()), tuple(diagnostics))
 
 
-def _twice(resource: Resource, found: list[Resource]) -> list[Diagnostic]:
-    earlier = next((other for other in found if other.id == resource.id), None)
+def _twice(resource: Resource, found: Mapping[ResourceId, Resource]) -> list[Diagnostic]:
+    earlier = found.get(resource.id)
     if earlier is None:
         return []
     diagnostic = Diagnostic(

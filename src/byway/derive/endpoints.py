@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from byway.derive.authorization import mutual_tls
 from byway.derive.lowered import workload_of
 from byway.derive.services import service
 from byway.engine import Database, query
 from byway.kinds.resource import ResourceId
 from byway.model.labels import Labels, selects
+from byway.model.policy import MutualTls
 from byway.model.service import Service, ServicePort
-from byway.model.workload import Endpoint, Workload
+from byway.model.workload import Endpoint, Interception, Workload
 from byway.world.index import INDEX
 
 
@@ -39,7 +41,7 @@ def endpoints(db: Database, host: str, port: int, subset: Labels) -> tuple[Endpo
     if found is None or service_port is None:
         return ()
     selected = workloads(db, found.namespace, found.selector)
-    reachable = (_endpoint(w, found, service_port) for w in selected if selects(subset, w.labels))
+    reachable = (_endpoint(db, w, found, service_port) for w in selected if selects(subset, w.labels))
     return tuple(endpoint for endpoint in reachable if endpoint is not None)
 
 
@@ -68,7 +70,7 @@ def workload_port(port: ServicePort, instance: Workload) -> int:
     return int(port.target) if port.target.isdigit() else 0
 
 
-def _endpoint(instance: Workload, found: Service, port: ServicePort) -> Endpoint | None:
+def _endpoint(db: Database, instance: Workload, found: Service, port: ServicePort) -> Endpoint | None:
     number = workload_port(port, instance)
     if not number:
         return None
@@ -81,5 +83,11 @@ def _endpoint(instance: Workload, found: Service, port: ServicePort) -> Endpoint
         app=instance.app,
         version=instance.version,
         service_account=instance.service_account,
-        is_meshed=instance.is_meshed,
+        takes_mutual_tls=instance.is_meshed and _mode(db, instance, port, number) is not MutualTls.DISABLE,
     )
+
+
+def _mode(db: Database, instance: Workload, port: ServicePort, number: int) -> MutualTls:
+    """What the instance's policy says of this port, by the number that operators write."""
+    is_explicit = instance.interception is Interception.EXPLICIT
+    return mutual_tls(db, instance.namespace, instance.labels, port.number if is_explicit else number)

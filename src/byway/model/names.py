@@ -19,6 +19,16 @@ PORT_READY: Final = 15021
 PORT_DNS: Final = 15053
 PORT_PROXY_METRICS: Final = 15090
 
+RESERVED_PORTS: Final = (
+    PORT_OUTBOUND,
+    PORT_INBOUND,
+    PORT_AGENT_METRICS,
+    PORT_READY,
+    PORT_DNS,
+    PORT_PROXY_METRICS,
+)
+"""What a sidecar itself listens on: never a destination, or a proxy would call itself until it dies."""
+
 INBOUND_SOURCE: Final = "127.0.0.6"
 """Where a proxy calls its own application from, so that interception does not send that call back to the proxy."""
 

@@ -61,7 +61,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance as a client reaches it."""
+    """An instance as a client reaches it; `takes_mutual_tls` unless it has no sidecar or its policy switches that off."""
 
     address: str
     port: int
@@ -71,4 +71,4 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     version: str
     service_account: str
-    is_meshed: bool
+    takes_mutual_tls: bool

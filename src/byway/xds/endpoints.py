@@ -41,7 +41,7 @@ def peer_of(workload: Workload, trust_domain: str) -> Peer:
 def _lb_endpoint(endpoint: Endpoint) -> LbEndpoint:
     peer = Peer(workload=endpoint.workload, namespace=endpoint.namespace, app=endpoint.app, version=endpoint.version)
     metadata = endpoint_metadata(peer)
-    if endpoint.is_meshed:
+    if endpoint.takes_mutual_tls:
         metadata.filter_metadata[TRANSPORT_MATCH].update({"tlsMode": "istio"})
     return LbEndpoint(
         endpoint=EndpointMessage(address=address(endpoint.address, endpoint.port)),

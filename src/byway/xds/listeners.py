@@ -26,14 +26,14 @@ from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import O
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC
 from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
-from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy, UpstreamConnectMode
 from envoy.type.v3.range_pb2 import Int32Range
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.mesh import MeshDefaults
-from byway.model.names import PORT_INBOUND, PORT_OUTBOUND, VIP_NETWORK
+from byway.model.names import PORT_INBOUND, PORT_OUTBOUND, RESERVED_PORTS, VIP_NETWORK
 from byway.model.policy import Access, MutualTls
 from byway.model.workload import Interception, Workload
 from byway.xds.authorization import rule_sets
@@ -47,6 +47,7 @@ from byway.xds.tls import MESH_ALPN, inbound_socket
 PASS_THROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASS_THROUGH = "InboundPassthroughCluster"
+_EARLY_DATA_BYTES = 65536
 _HTTP_PROTOCOLS = ("http/1.0", "http/1.1", "h2c")
 
 
@@ -71,6 +72,7 @@ def outbound_listener(name: str, side: Outbound) -> Listener:
         return listener
     in_mesh = [_cidr(VIP_NETWORK)]
     chains = [
+        *_reserved_chains(),
         FilterChain(
             name="http",
             filter_chain_match=FilterChainMatch(prefix_ranges=in_mesh, application_protocols=_HTTP_PROTOCOLS),
@@ -100,7 +102,7 @@ def inbound_listeners(prefix: str, side: Inbound) -> tuple[Listener, ...]:
         )
         return tuple(_inbound(listener) for listener in listeners)
     chains = [chain for port in side.ports for chain in _port_chains(port, side, with_match=True)]
-    listener = _listener(prefix, "0.0.0.0", PORT_INBOUND, [*chains, *_other_chains(side)])  # noqa: S104 - mutual TLS at the door
+    listener = _listener(prefix, "0.0.0.0", PORT_INBOUND, [*chains, *_reserved_chains(), *_other_chains(side)])  # noqa: S104 - mutual TLS at the door
     return (_inbound(listener, with_original=True),)
 
 
@@ -146,13 +148,23 @@ def _port_chain(port: InboundPort, side: Inbound, match: FilterChainMatch, *, is
         manager = inbound_manager(port, inbound_routes_name(side.workload, port), peer, mesh, is_mutual=is_mutual)
         chain.filters.append(Filter(name="http", typed_config=packed(manager)))
     else:
-        chain.filters.extend(_network_rules(port.access))
-        chain.filters.append(
-            _tcp_filter(f"inbound_{port.number}", cluster, _inbound_logs(peer, mesh, is_mutual=is_mutual))
-        )
+        logs = _inbound_logs(peer, mesh, is_mutual=is_mutual)
+        chain.filters.extend(_judged_tcp(port.access, f"inbound_{port.number}", cluster, logs))
     if is_mutual:
         chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain, is_http=port.protocol.is_http))
     return chain
+
+
+def _reserved_chains() -> list[FilterChain]:
+    """Connections that name one of the sidecar's own ports end here, in plain text or not: passed on, they would come back."""
+    return [
+        FilterChain(
+            name=f"reserved-{port}",
+            filter_chain_match=FilterChainMatch(destination_port=UInt32Value(value=port)),
+            filters=[_tcp_filter("reserved", BLACK_HOLE, [])],
+        )
+        for port in RESERVED_PORTS
+    ]
 
 
 def _other_chains(side: Inbound) -> list[FilterChain]:
@@ -166,9 +178,8 @@ def _other_chains(side: Inbound) -> list[FilterChain]:
         if is_mutual and side.other_mutual_tls is MutualTls.PERMISSIVE:
             match.application_protocols.extend(MESH_ALPN)
         chain = FilterChain(name=f"other-{'mutual' if is_mutual else 'plain'}", filter_chain_match=match)
-        chain.filters.extend(_network_rules(side.other_access))
         logs = _inbound_logs(peer, mesh, is_mutual=is_mutual)
-        chain.filters.append(_tcp_filter("inbound_other", INBOUND_PASS_THROUGH, logs))
+        chain.filters.extend(_judged_tcp(side.other_access, "inbound_other", INBOUND_PASS_THROUGH, logs))
         if is_mutual:
             chain.transport_socket.CopyFrom(inbound_socket(mesh.trust_domain, is_http=False))
         chains.append(chain)
@@ -185,10 +196,19 @@ def _inbound_logs(peer: Peer, mesh: MeshDefaults, *, is_mutual: bool) -> list[Ac
     return tcp_access_logs(reporter)
 
 
-def _network_rules(access: Access) -> Iterable[Filter]:
+def _judged_tcp(access: Access, prefix: str, cluster: str, logs: list[AccessLog]) -> Iterable[Filter]:
+    """A connection to the application, once the access rules have let it in.
+
+    Envoy judges a connection at the client's first byte. Until then the application must not be called: a server that
+    speaks first would give itself away to somebody who may not call it.
+    """
+    proxy = _tcp_proxy(prefix, cluster, logs)
     for rules in filter(None, rule_sets(access)):
         config = RBAC(rules=rules, stat_prefix="policy_tcp")
         yield Filter(name="envoy.filters.network.rbac", typed_config=packed(config))
+        proxy.upstream_connect_mode = UpstreamConnectMode.ON_DOWNSTREAM_DATA
+        proxy.max_early_data_bytes.CopyFrom(UInt32Value(value=_EARLY_DATA_BYTES))
+    yield Filter(name="tcp", typed_config=packed(proxy))
 
 
 def _on_demand_tcp(peer: Peer, mesh: MeshDefaults) -> list[Filter]:

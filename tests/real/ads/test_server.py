@@ -187,6 +187,7 @@ async def test_streams_of_one_instance_are_counted(served: Served) -> None:
             for proxy in (first, second):
                 await proxy.until(lambda envoy: names.TYPE_LISTENER in envoy.bodies)
             assert (await served.status(request()))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await until(lambda: served.hub.n_connected == 0)
         async with FakeProxy(channel, "web.default") as third:
             await third.until(lambda envoy: names.TYPE_LISTENER in envoy.bodies)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -105,3 +106,45 @@ def test_a_server_that_speaks_first_is_not_waited_for(demo: Demo, servers: None,
         demo.delete(str(file))
     assert (greeting, n_bytes) == ("hello", 100_000)
     assert seconds < 0.9, "the inspectors' timeout is 1 s"
+
+
+def test_a_server_that_speaks_first_says_nothing_to_whom_a_policy_refuses(
+    demo: Demo, servers: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "tcp.yaml"
+    file.write_text(
+        SERVICE.format(name="guarded", port=3306, target=3306)
+        + "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: guarded}\nspec:\n"
+        "  selector: {matchLabels: {app: geo-service}}\n  action: DENY\n"
+        '  rules: [{to: [{operation: {ports: ["3306"]}}]}]\n'
+    )
+    demo.apply(str(file))
+    script = (
+        "import socket\nc=socket.create_connection(('guarded',3306),5)\nc.settimeout(2)\ngot=b''\n"
+        "try:\n  got=c.recv(100)\nexcept OSError: pass\n"
+        "try:\n  c.sendall(b'x')\n  got+=c.recv(100)\nexcept OSError: pass\nprint(got)"
+    )
+    try:
+        result = demo.cli("exec", "web", "--", sys.executable, "-c", script)
+    finally:
+        demo.delete(str(file))
+    assert (result.returncode, result.stdout.strip()) == (0, "b''"), result.stderr
+
+
+def test_a_call_of_a_sidecars_own_port_ends_there(demo: Demo) -> None:
+    plan = json.loads((demo.state / "plan.json").read_text())
+    peer = next(w["address"] for w in plan["workloads"] if w["instance"] == "geo-service-1")
+    own = next(w["address"] for w in plan["workloads"] if w["instance"] == "web-1")
+    record = demo.state / "run" / "web-1" / "envoy.process"
+    before = record.read_text()
+    script = (
+        "import socket,sys\nfor host in sys.argv[1:]:\n  for port in (15001,15006,15020,15021,15053,15090):\n"
+        "    try:\n      c=socket.create_connection((host,port),3)\n      c.settimeout(3)\n"
+        "      c.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n      c.recv(100)\n      c.close()\n"
+        "    except OSError: pass\n"
+    )
+    hosts = ("127.0.0.1", own, peer, "240.240.1.1")
+    result = demo.cli("exec", "web", "--", sys.executable, "-c", script, *hosts, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert demo.call("web", "http://geo-service:8080/version", 20)["by_status"] == {"200": 20}
+    assert record.read_text() == before, "the same Envoy"

@@ -244,3 +244,33 @@ def test_no_spelling_of_a_denied_path_gets_through(demo: Demo, tmp_path: Path) -
     assert found["/healthz"][0] == 200
     leaks = {path: answer for path, answer in found.items() if '"version"' in answer[1]}
     assert leaks == {}
+
+
+def test_whoever_switches_mutual_tls_off_is_called_in_the_clear_and_then_not_any_more(
+    demo: Demo, tmp_path: Path
+) -> None:
+    policy = tmp_path / "peer.yaml"
+    text = (
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: geo}\nspec:\n"
+        "  selector: {matchLabels: {app: geo-service}}\n  mtls: {mode: MODE}\n"
+    )
+    plan = json.loads((demo.state / "plan.json").read_text())
+    address = next(w["address"] for w in plan["workloads"] if w["instance"] == "geo-service-1")
+
+    def outsider() -> bool:
+        command = [sys.executable, str(CALLER), f"http://{address}:8080/version", "1"]
+        got = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return bool(json.loads(got.stdout)["by_status"] == {"200": 1})
+
+    def insiders() -> bool:
+        return bool(demo.call("web", "http://geo-service:8080/version", 30)["by_status"] == {"200": 30})
+
+    assert not outsider()
+    try:
+        for mode, is_open in (("PERMISSIVE", True), ("DISABLE", True), ("STRICT", False)):
+            policy.write_text(text.replace("MODE", mode))
+            demo.apply(str(policy))
+            demo.wait(lambda: insiders() and outsider() is is_open, 20)  # noqa: B023 - called at once
+    finally:
+        demo.delete(str(policy))
+    demo.wait(lambda: insiders() and not outsider(), 20)
