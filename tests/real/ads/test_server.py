@@ -44,6 +44,9 @@ class Served:
     async def is_in_sync(self) -> bool:
         return any(proxy.is_in_sync for proxy in self.hub.snapshot())
 
+    async def has_none(self) -> bool:
+        return self.hub.n_connected == 0
+
     async def has_one(self) -> bool:
         return self.hub.n_connected == 1
 
@@ -187,7 +190,7 @@ async def test_streams_of_one_instance_are_counted(served: Served) -> None:
             for proxy in (first, second):
                 await proxy.until(lambda envoy: names.TYPE_LISTENER in envoy.bodies)
             assert (await served.status(request()))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-        await until(lambda: served.hub.n_connected == 0)
+        await until(served.has_none)
         async with FakeProxy(channel, "web.default") as third:
             await third.until(lambda envoy: names.TYPE_LISTENER in envoy.bodies)
 
