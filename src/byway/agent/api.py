@@ -44,7 +44,7 @@ class Host(Protocol):
         """Begins to end everything."""
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn, but signals stay with the composition root."""
 
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ async def serve(host: Host, path: Path) -> None:
     listening = _listening(path)
     config = uvicorn.Config(application(host), log_config=None, access_log=False, lifespan="off", ws="none")
     try:
-        await _Server(config).serve(sockets=[listening])
+        await QuietServer(config).serve(sockets=[listening])
     finally:
         listening.close()
         _remove(path)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from byway.agent.api import QuietServer
 
-class HttpServer(uvicorn.Server):
-    """uvicorn, but signals stay with the composition root."""
+
+class HttpServer(QuietServer):
+    """The admin API's server, with its bounds."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         config = uvicorn.Config(
@@ -28,11 +30,6 @@ class HttpServer(uvicorn.Server):
             limit_concurrency=256,
         )
         super().__init__(config)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves them alone."""
-        yield
 
 
 @contextlib.contextmanager

@@ -16,12 +16,11 @@ from byway.kinds.resource import ResourceId
 from byway.model.host import authority_parts, full_host, spellings, wildcards_over
 from byway.model.labels import Labels, restricted, selects
 from byway.model.listener import View
+from byway.model.names import BLACK_HOLE
 from byway.model.route import Destination, RequestMatch, Route, RouteRules, Rule, Split, VirtualHost, WeightedCluster
 from byway.model.service import Service
 from byway.world.index import INDEX
 
-BLACK_HOLE = "BlackHoleCluster"
-PASS_THROUGH = "PassthroughCluster"
 PLACEHOLDER = "placeholder"
 MESH = "mesh"
 

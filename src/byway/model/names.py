@@ -38,6 +38,9 @@ PROXY_UID: Final = 1337
 PROXY_RUNTIME: Final = {"re2.max_program_size.error_level": 32_768}
 """Envoy's runtime flags, the same in the fleet and in the prover. Envoy's own limit of a regex is 100; this is Istio's."""
 
+BLACK_HOLE: Final = "BlackHoleCluster"
+"""Istio's name for the cluster that refuses everything."""
+
 VIP_NETWORK: Final = "240.240.0.0/16"
 DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
 DEFAULT_ROOT_NAMESPACE: Final = "istio-system"

@@ -33,7 +33,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.mesh import MeshDefaults
-from byway.model.names import PORT_INBOUND, PORT_OUTBOUND, RESERVED_PORTS, VIP_NETWORK
+from byway.model.names import BLACK_HOLE, PORT_INBOUND, PORT_OUTBOUND, RESERVED_PORTS, VIP_NETWORK
 from byway.model.policy import Access, MutualTls
 from byway.model.workload import Interception, Workload
 from byway.xds.authorization import rule_sets
@@ -45,7 +45,6 @@ from byway.xds.telemetry import Peer, Reporter, tcp_access_log_options, tcp_acce
 from byway.xds.tls import MESH_ALPN, inbound_socket
 
 PASS_THROUGH = "PassthroughCluster"
-BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASS_THROUGH = "InboundPassthroughCluster"
 _EARLY_DATA_BYTES = 65536
 _HTTP_PROTOCOLS = ("http/1.0", "http/1.1", "h2c")

@@ -13,11 +13,10 @@ from byway.derive.routes import PLACEHOLDER, view, virtual_host
 from byway.derive.services import service_at
 from byway.engine import Database, query
 from byway.model.listener import View
-from byway.model.names import INBOUND_SOURCE
+from byway.model.names import BLACK_HOLE, INBOUND_SOURCE
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
 from byway.xds.listeners import (
-    BLACK_HOLE,
     INBOUND_PASS_THROUGH,
     PASS_THROUGH,
     inbound_cluster_name,

@@ -17,14 +17,11 @@ allowed for the bridge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from byway.agent.interception.names import WORKLOAD_LINK
-from byway.model.names import PORT_DNS, PORT_INBOUND, PORT_OUTBOUND, PROXY_UID
-
-_INBOUND_SOURCE: Final = "127.0.0.6/32"
+from byway.model.names import INBOUND_SOURCE, PORT_DNS, PORT_INBOUND, PORT_OUTBOUND, PROXY_UID
 
 
 class HostChain(msgspec.Struct, frozen=True):
@@ -46,7 +43,7 @@ def workload_rules() -> str:
     proxy, link = f"-m owner --uid-owner {PROXY_UID}", WORKLOAD_LINK
     rules = (
         f"-A PREROUTING -i {link} -p tcp -j REDIRECT --to-ports {PORT_INBOUND}",
-        f"-A OUTPUT -s {_INBOUND_SOURCE} -o lo -j RETURN",
+        f"-A OUTPUT -s {INBOUND_SOURCE}/32 -o lo -j RETURN",
         f"-A OUTPUT ! -d 127.0.0.0/8 -o lo -p tcp {proxy} -j REDIRECT --to-ports {PORT_INBOUND}",
         f"-A OUTPUT {proxy} -j RETURN",
         f"-A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports {PORT_DNS}",
