@@ -37,7 +37,7 @@ from byway.base.clock import SystemClock
 from byway.base.duration import Duration
 from byway.base.errors import FaultError
 from byway.derive.endpoints import workload
-from byway.derive.lowered import workload_of
+from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
 from byway.identity.spiffe import SpiffeId, TrustDomain
 from byway.kinds.decode import decode
@@ -51,6 +51,7 @@ from byway.telemetry.sender import Sender, SenderRefusedError
 from byway.world.change import Change
 from byway.world.host import World
 from byway.world.index import INDEX
+from byway.xds.endpoints import peer_of
 
 _SWEEP_S = 30.0
 _GRACE_S = 1.0
@@ -190,12 +191,10 @@ class ControlPlane:
         if isinstance(proxy, Refusal):
             raise SenderRefusedError(proxy.reason)
         found = workload(self.database, proxy.namespace, proxy.instance)
+        if found is None:
+            raise SenderRefusedError(f"the mesh has no workload {proxy.namespace}/{proxy.instance}")
         return Sender(
-            instance=proxy.instance,
-            workload=found.name if found else proxy.instance,
-            namespace=proxy.namespace,
-            identity=peer,
-            epoch=proxy.epoch,
+            instance=proxy.instance, epoch=proxy.epoch, peer=peer_of(found, mesh_defaults(self.database).trust_domain)
         )
 
     def _metrics(self, authority: Authority) -> Iterable[Metric]:

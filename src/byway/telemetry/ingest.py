@@ -1,14 +1,14 @@
 """The receiving end of Envoy's metrics service: what proxies stream becomes totals and recent traffic.
 
-The sender is known by its certificate, and its own side of every series (`source_*` when it reports as the source, else
-`destination_*`) is overwritten with what is known of it: a proxy can report wrongly only as itself. Names and numbers
-that no honest Envoy sends are dropped. Labels are decoded when a series first appears; later its bytes are looked up.
+A series carries one tag (`byway.model.report`), which becomes Istio's labels here. The sender is known by its certificate,
+and its own side of every series is what is known of it: a proxy can report wrongly only as itself. What a peer claims to be
+counts only within the namespace that its certificate proves. Names and numbers that no honest Envoy sends are dropped. A
+tag is read when its series first appears; later its bytes are looked up.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from envoy.config.core.v3 import base_pb2
 from google.protobuf.message import DecodeError
 
 from byway.base.clock import Clock
+from byway.identity.spiffe import MalformedSpiffeId, parse_spiffe_id
+from byway.model.report import TAG, Peer, Report, report
 from byway.telemetry import wire
 from byway.telemetry.aggregation import Aggregate, Counter, Histogram, Labels, Source
 from byway.telemetry.flow import DURATION, OPENED, REQUESTS, UNKNOWN, Flow, Windows, is_failure
@@ -41,30 +43,9 @@ _HISTOGRAMS: Final = {
 }
 _LARGEST: Final = 2.0**63
 _BUCKETS_LIMIT: Final = 64
-_LABELS_LIMIT: Final = 40
+_TEXT_LIMIT: Final = 2048
 _VALUE_LIMIT: Final = 256
-_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
-_SIDE: Final = (
-    "workload",
-    "workload_namespace",
-    "principal",
-    "app",
-    "version",
-    "canonical_service",
-    "canonical_revision",
-)
-_ALWAYS: Final = (
-    "reporter",
-    *(f"source_{name}" for name in _SIDE),
-    *(f"destination_{name}" for name in _SIDE),
-    "destination_service",
-    "destination_service_name",
-    "destination_service_namespace",
-    "request_protocol",
-    "response_flags",
-    "connection_security_policy",
-)
-"""The labels that every series of Istio has; "unknown" where Envoy knows nothing."""
+_TCP: Final = "istio_tcp_"
 
 
 class Ingest:
@@ -125,7 +106,7 @@ class Ingest:
         }
         sender = self._admission(peer, node.id, metadata)
         source, number, is_known = self._aggregate.open(
-            f"{sender.instance}.{sender.namespace}", sender.epoch, self._clock.monotonic()
+            f"{sender.instance}.{sender.peer.namespace}", sender.epoch, self._clock.monotonic()
         )
         return Stream(self._aggregate, self._windows, self._clock, sender, source, number, is_first=not is_known)
 
@@ -173,7 +154,8 @@ class Stream:
         raw = _key(name, metric)
         counter = self._source.known.get(raw)
         if counter is None:
-            counter = self._aggregate.counter(self._source, name, self._labels(metric))
+            labels = self._labels(name, metric)
+            counter = None if labels is None else self._aggregate.counter(self._source, name, labels)
             if counter is None:
                 return
             self._source.known[raw] = counter
@@ -200,8 +182,8 @@ class Stream:
         histogram = self._source.known.get(raw)
         if histogram is None or not isinstance(histogram, Histogram) or len(histogram.bounds) != len(counts):
             bounds = tuple(bucket.upper_bound for bucket in buckets)
-            labels = self._labels(metric)
-            histogram = self._aggregate.histogram(self._source, name, labels, bounds)
+            labels = self._labels(name, metric)
+            histogram = None if labels is None else self._aggregate.histogram(self._source, name, labels, bounds)
             if histogram is None:
                 return
             self._source.known[raw] = histogram
@@ -218,17 +200,62 @@ class Stream:
             found = self._flows[series] = Flow.of(series.labels), is_failure(series.labels)
         return found
 
-    def _labels(self, metric: Any) -> Labels:
-        values = dict.fromkeys(_ALWAYS, UNKNOWN)
-        for raw in metric.labels[:_LABELS_LIMIT]:
-            name, value = wire.label(raw)
-            if value and _NAME.fullmatch(name):
-                values[name] = value[:_VALUE_LIMIT]
-        side = "source" if values["reporter"] == "source" else "destination"
-        values[f"{side}_workload"] = self._sender.workload
-        values[f"{side}_workload_namespace"] = self._sender.namespace
-        values[f"{side}_principal"] = self._sender.identity
-        return tuple(values.items())
+    def _labels(self, name: str, metric: Any) -> Labels | None:
+        """Istio's labels of a series; None where no sidecar reports so."""
+        tags = dict(map(wire.label, metric.labels))
+        found = report(tags.get(TAG, "")[:_TEXT_LIMIT])
+        return None if found is None else labels(found, self._sender.peer, is_tcp=name.startswith(_TCP))
+
+
+def labels(found: Report, own: Peer, *, is_tcp: bool) -> Labels:
+    """Istio's labels of a report by the workload `own`; "unknown" where Envoy knows nothing."""
+    other = _believed(found.peer)
+    source, destination = (own, other) if found.reporter == "source" else (other, own)
+    protocol = "tcp" if is_tcp else "grpc" if found.grpc_status else "http"
+    values = {
+        "reporter": found.reporter,
+        **_side("source", source),
+        **_side("destination", destination),
+        "destination_service": found.service_host,
+        "destination_service_name": found.service_name,
+        "destination_service_namespace": found.service_namespace,
+        "request_protocol": protocol,
+        "response_flags": found.response_flags,
+        "connection_security_policy": found.security,
+    }
+    if not is_tcp:
+        values["response_code"] = found.response_code
+    if protocol == "grpc":
+        values["grpc_response_status"] = found.grpc_status
+    return tuple((label, value[:_VALUE_LIMIT] or UNKNOWN) for label, value in values.items())
+
+
+def _side(side: str, peer: Peer) -> dict[str, str]:
+    name = peer.canonical_service or peer.app or peer.workload
+    # A workload that is known has a revision, if only the usual one.
+    revision = peer.canonical_revision or peer.version or ("latest" if peer.workload else "")
+    return {
+        f"{side}_workload": peer.workload,
+        f"{side}_workload_namespace": peer.namespace,
+        f"{side}_principal": peer.principal,
+        f"{side}_app": peer.app,
+        f"{side}_version": peer.version,
+        f"{side}_canonical_service": name,
+        f"{side}_canonical_revision": revision,
+    }
+
+
+def _believed(peer: Peer) -> Peer:
+    """The peer as far as its certificate bears it out: without one it is as the control plane described it (an endpoint)."""
+    if not peer.principal:
+        return peer
+    try:
+        proved = parse_spiffe_id(peer.principal).workload
+    except MalformedSpiffeId:
+        proved = None
+    if proved is None or proved[0] == peer.namespace:
+        return peer
+    return Peer(workload="", namespace="", principal=peer.principal)
 
 
 def _key(name: str, metric: Any) -> bytes:

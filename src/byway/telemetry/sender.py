@@ -12,16 +12,15 @@ from typing import Any
 import msgspec
 
 from byway.base.errors import UsageError
+from byway.model.report import Peer
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """An admitted proxy; `epoch` is new at each start of its Envoy."""
+    """An admitted proxy; `epoch` is new at each start of its Envoy, `peer` its own side of all that it reports."""
 
     instance: str
-    workload: str
-    namespace: str
-    identity: str
     epoch: str
+    peer: Peer
 
 
 class SenderRefusedError(UsageError):

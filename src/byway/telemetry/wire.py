@@ -2,8 +2,8 @@
 
 The published protobufs hold neither `envoy.service.metrics.v3` nor `io.prometheus.client`, and two packages claim the
 modules of OTLP with different ages of them; so the few fields in use are declared here with their numbers, in a pool of
-their own. Labels and the node are declared as raw bytes (the encoding is the same): the twenty-odd labels on every
-series of every flush are most of the cost of reading, and whoever has seen a series before needs only to compare bytes.
+their own. Labels and the node are declared as raw bytes (the encoding is the same): the labels on every series of
+every flush are most of the cost of reading, and whoever has seen a series before needs only to compare bytes.
 """
 
 from __future__ import annotations
@@ -102,11 +102,13 @@ _CLASSES: Final[dict[str, Any]] = {
 }
 Metrics: Final = _CLASSES["Metrics"]
 """`envoy.service.metrics.v3.StreamMetricsMessage`."""
+Label: Final = _CLASSES["Label"]
+"""`io.prometheus.client.LabelPair`."""
 Traces: Final = _CLASSES["Traces"]
 """`opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`."""
 
 
 def label(raw: bytes) -> tuple[str, str]:
     """Name and value of one label."""
-    pair = _CLASSES["Label"].FromString(raw)
+    pair = Label.FromString(raw)
     return pair.name, pair.value

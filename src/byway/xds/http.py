@@ -21,11 +21,12 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from byway.model.listener import InboundPort
 from byway.model.mesh import MeshDefaults
+from byway.model.report import Peer
 from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
 from byway.xds.routes import FAULT_FILTER, ON_DEMAND_ROUTES
-from byway.xds.telemetry import Peer, Reporter, http_access_logs, source_filter, tracing
+from byway.xds.telemetry import Reporter, http_access_logs, source_filter, tracing
 
 _Manager = HttpConnectionManager
 _ROUTER = "envoy.filters.http.router"

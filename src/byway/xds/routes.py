@@ -27,6 +27,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.base.duration import Duration
 from byway.model.listener import InboundPort
+from byway.model.report import Peer
 from byway.model.route import (
     Fault,
     HeaderChange,
@@ -41,7 +42,7 @@ from byway.model.route import (
 from byway.xds.authorization import per_route
 from byway.xds.clusters import ADS
 from byway.xds.message import duration, packed
-from byway.xds.telemetry import Peer, source_header
+from byway.xds.telemetry import source_header
 
 ON_DEMAND_ROUTES = "out"
 FAULT_FILTER = "envoy.filters.http.fault"

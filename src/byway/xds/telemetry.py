@@ -1,21 +1,19 @@
 """What a proxy reports, as Envoy configuration: metrics, access log, traces.
 
-Envoy's stats access logger counts every request under Istio's names and labels. The side that reports (`Reporter`) is
-written into the labels as literals; the other side is read per request: a client learns its server from the metadata of
-endpoint and cluster (`endpoint_metadata`, `cluster_metadata`), a server learns its client from the certificate and from
-one small header that the client's sidecar writes (`source_header`) and the server's takes off (`source_filter`).
-No label is ever taken from what a caller may choose freely (host, path), so the mesh's own size bounds the series.
+Envoy's stats access logger counts every request, with one tag that holds what differs between requests
+(`byway.model.report`); telemetry makes Istio's labels of it. A client learns its server from the metadata of endpoint and
+cluster (`endpoint_metadata`, `cluster_metadata`), a server learns its client from the certificate and from one small
+header that the client's sidecar writes (`source_header`) and the server's takes off (`source_filter`). Nothing is taken
+from what a caller may choose freely (host, path), so the mesh's own size bounds the series.
 """
 
 from __future__ import annotations
 
-import base64
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, grpc_service_pb2, substitution_format_string_pb2
-from envoy.config.route.v3 import route_components_pb2
 from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as log_entry_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
@@ -24,12 +22,12 @@ from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
-from envoy.type.matcher.v3 import string_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
 from google.protobuf import any_pb2, struct_pb2
 from google.protobuf.message import Message
 
 from byway.model import names
+from byway.model.report import SEPARATOR, TAG, Peer, ReporterSide, Security, service_text
 
 METADATA_NAMESPACE: Final = "istio"
 """Where endpoints and clusters carry what the labels need."""
@@ -51,37 +49,21 @@ _ISTIO_TEXT: Final = (
 )
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """One side of a request, as Istio's labels name it; `principal` is its SPIFFE id."""
-
-    workload: str
-    namespace: str
-    app: str = ""
-    version: str = ""
-    canonical_service: str = ""
-    canonical_revision: str = ""
-    principal: str = ""
-
-
 class Reporter(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy that reports: which side of the request it is, who it is, and how the connection is secured.
 
     `security` is `mutual_tls` or `none` on an inbound filter chain and `unknown` at the source, as Istio has it.
     """
 
-    reporter: Literal["source", "destination"]
+    reporter: ReporterSide
     peer: Peer
-    security: Literal["mutual_tls", "none", "unknown"] = "unknown"
+    security: Security = "unknown"
     access_log_path: str = ""
 
 
 def http_access_logs(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
     """The access loggers of an HTTP connection manager: Istio's metrics, and the text log where a path is set."""
-    return [
-        _stats_log(_http_stats(reporter, "http"), _content_type_filter(is_grpc=False)),
-        _stats_log(_http_stats(reporter, "grpc"), _content_type_filter(is_grpc=True)),
-        *_text_logs(reporter),
-    ]
+    return [_stats_log(_http_stats(reporter)), *_text_logs(reporter)]
 
 
 def tcp_access_logs(reporter: Reporter) -> list[accesslog_pb2.AccessLog]:
@@ -103,22 +85,20 @@ def tcp_access_log_options() -> tcp_proxy_pb2.TcpProxy.TcpAccessLogOptions:
 
 def endpoint_metadata(peer: Peer) -> base_pb2.Metadata:
     """What an endpoint carries about its workload, for the labels `destination_*` at the source."""
-    return _metadata(_peer_fields(peer))
+    return _metadata("peer", peer.text)
 
 
 def cluster_metadata(host: str, name: str, namespace: str) -> base_pb2.Metadata:
     """What a cluster carries about its service: outbound the one called, inbound the one that the workload serves."""
-    return _metadata({"service_host": host, "service_name": name, "service_namespace": namespace})
+    return _metadata("service", service_text(host, name, namespace))
 
 
 def source_header(peer: Peer) -> base_pb2.HeaderValueOption:
     """Names this workload to the server's sidecar; belongs in `request_headers_to_add` of the outbound routes."""
-    value = struct_pb2.Value(struct_value=_struct(_peer_fields(peer)))
+    # A percent sign would start a format.
+    header = base_pb2.HeaderValue(key=SOURCE_HEADER, value=peer.text.replace("%", "%%"))
     return base_pb2.HeaderValueOption(
-        header=base_pb2.HeaderValue(
-            key=SOURCE_HEADER, value=base64.b64encode(value.SerializeToString(deterministic=True)).decode()
-        ),
-        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+        header=header, append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     )
 
 
@@ -136,8 +116,7 @@ def source_filter(*, is_trusted: bool) -> hcm_pb2.HttpFilter:
         on_header_present=header_to_metadata_pb2.Config.KeyValuePair(
             metadata_namespace=_PEER_NAMESPACE,
             key=_PEER_KEY,
-            type=header_to_metadata_pb2.Config.PROTOBUF_VALUE,
-            encode=header_to_metadata_pb2.Config.BASE64,
+            type=header_to_metadata_pb2.Config.STRING,
         ),
         remove=True,
     )
@@ -172,15 +151,8 @@ def tracing(peer: Peer, sampling_percent: float) -> hcm_pb2.HttpConnectionManage
     return message
 
 
-def _http_stats(reporter: Reporter, protocol: str) -> stats_pb2.Config:
-    tags = [
-        *_peer_tags(reporter),
-        _tag("request_protocol", protocol),
-        _tag("response_code", "%RESPONSE_CODE%"),
-        _tag("response_flags", "%RESPONSE_FLAGS%"),
-        _tag("connection_security_policy", reporter.security),
-        *([_tag("grpc_response_status", "%GRPC_STATUS_NUMBER%")] if protocol == "grpc" else []),
-    ]
+def _http_stats(reporter: Reporter) -> stats_pb2.Config:
+    tags = [_report(reporter)]
     config = _scope()
     counter = config.counters.add(stat=stats_pb2.Config.Stat(name="requests_total", tags=tags))
     counter.value_fixed.value = 1
@@ -196,13 +168,13 @@ def _http_stats(reporter: Reporter, protocol: str) -> stats_pb2.Config:
 
 def _tcp_opened(reporter: Reporter) -> stats_pb2.Config:
     config = _scope()
-    stat = stats_pb2.Config.Stat(name="tcp_connections_opened_total", tags=_tcp_tags(reporter))
+    stat = stats_pb2.Config.Stat(name="tcp_connections_opened_total", tags=[_report(reporter)])
     config.counters.add(stat=stat).value_fixed.value = 1
     return config
 
 
 def _tcp_closed(reporter: Reporter) -> stats_pb2.Config:
-    tags = _tcp_tags(reporter)
+    tags = [_report(reporter)]
     config = _scope()
     closed = config.counters.add(stat=stats_pb2.Config.Stat(name="tcp_connections_closed_total", tags=tags))
     closed.value_fixed.value = 1
@@ -211,63 +183,23 @@ def _tcp_closed(reporter: Reporter) -> stats_pb2.Config:
     return config
 
 
-def _tcp_tags(reporter: Reporter) -> list[stats_pb2.Config.Tag]:
-    return [
-        *_peer_tags(reporter),
-        _tag("request_protocol", "tcp"),
-        _tag("response_flags", "%RESPONSE_FLAGS%"),
-        _tag("connection_security_policy", reporter.security),
-    ]
-
-
-def _peer_tags(reporter: Reporter) -> list[stats_pb2.Config.Tag]:
-    literal = {key: value.replace("%", "%%") for key, value in _peer_fields(reporter.peer).items()}
-    is_source = reporter.reporter == "source"
-    source = literal if is_source else {key: _from_header(key) for key in literal}
-    destination = {key: _from_endpoint(key) for key in literal} if is_source else literal
-    principals = {
-        "source_principal": reporter.peer.principal if is_source else "%DOWNSTREAM_PEER_URI_SAN%",
-        "destination_principal": "%UPSTREAM_PEER_URI_SAN%" if is_source else reporter.peer.principal,
-    }
-    tags: dict[str, str] = {"reporter": reporter.reporter}
-    for side, fields in (("source", source), ("destination", destination)):
-        tags |= {_label(side, key): value for key, value in fields.items()}
-    tags |= principals
-    for label, key in (
-        ("destination_service", "service_host"),
-        ("destination_service_name", "service_name"),
-        ("destination_service_namespace", "service_namespace"),
-    ):
-        tags[label] = f"%CLUSTER_METADATA({METADATA_NAMESPACE}:{key})%"
-    # Envoy refuses an empty format; a label that is missing is what the control plane shows as "unknown".
-    return [_tag(name, value) for name, value in tags.items() if value]
-
-
-def _label(side: str, field: str) -> str:
-    return f"{side}_workload_namespace" if field == "namespace" else f"{side}_{field}"
-
-
-def _peer_fields(peer: Peer) -> dict[str, str]:
-    return {
-        "workload": peer.workload,
-        "namespace": peer.namespace,
-        "app": peer.app,
-        "version": peer.version,
-        "canonical_service": peer.canonical_service or peer.app or peer.workload,
-        "canonical_revision": peer.canonical_revision or peer.version or "latest",
-    }
-
-
-def _from_header(field: str) -> str:
-    return f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY}:{field})%"
-
-
-def _from_endpoint(field: str) -> str:
-    return f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:{field})%"
-
-
-def _tag(name: str, value_format: str) -> stats_pb2.Config.Tag:
-    return stats_pb2.Config.Tag(name=name, value_format=value_format)
+def _report(reporter: Reporter) -> stats_pb2.Config.Tag:
+    """The tag of `byway.model.report`; Envoy writes nothing where it knows nothing."""
+    others = (
+        (f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:peer)%", "%UPSTREAM_PEER_URI_SAN%")
+        if reporter.reporter == "source"
+        else ("%DOWNSTREAM_PEER_URI_SAN%", f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY})%")
+    )
+    parts = (
+        reporter.reporter,
+        reporter.security,
+        "%RESPONSE_CODE%",
+        "%RESPONSE_FLAGS%",
+        "%GRPC_STATUS_NUMBER%",
+        f"%CLUSTER_METADATA({METADATA_NAMESPACE}:service)%",
+        *others,
+    )
+    return stats_pb2.Config.Tag(name=TAG, value_format=SEPARATOR.join(parts))
 
 
 def _scope() -> stats_pb2.Config:
@@ -297,7 +229,9 @@ def _varint(field: int, value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-def _stats_log(config: stats_pb2.Config, condition: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLog:
+def _stats_log(
+    config: stats_pb2.Config, condition: accesslog_pb2.AccessLogFilter | None = None
+) -> accesslog_pb2.AccessLog:
     return accesslog_pb2.AccessLog(name="envoy.access_loggers.stats", filter=condition, typed_config=_packed(config))
 
 
@@ -311,16 +245,6 @@ def _text_logs(
     )
     config = file_pb2.FileAccessLog(path=reporter.access_log_path, log_format=text)
     return [accesslog_pb2.AccessLog(name="envoy.access_loggers.file", filter=condition, typed_config=_packed(config))]
-
-
-def _content_type_filter(*, is_grpc: bool) -> accesslog_pb2.AccessLogFilter:
-    header = route_components_pb2.HeaderMatcher(
-        name="content-type",
-        string_match=string_pb2.StringMatcher(prefix="application/grpc"),
-        invert_match=not is_grpc,
-        treat_missing_header_as_empty=True,
-    )
-    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=header))
 
 
 def _types(*types: str) -> accesslog_pb2.AccessLogFilter:
@@ -345,14 +269,9 @@ def _literal_tag(name: str, value: str) -> custom_tag_pb2.CustomTag:
     return custom_tag_pb2.CustomTag(tag=name, literal=custom_tag_pb2.CustomTag.Literal(value=value or "unknown"))
 
 
-def _metadata(fields: dict[str, str]) -> base_pb2.Metadata:
-    return base_pb2.Metadata(filter_metadata={METADATA_NAMESPACE: _struct(fields)})
-
-
-def _struct(fields: dict[str, str]) -> struct_pb2.Struct:
-    return struct_pb2.Struct(
-        fields={key: struct_pb2.Value(string_value=value) for key, value in fields.items() if value}
-    )
+def _metadata(key: str, text: str) -> base_pb2.Metadata:
+    value = struct_pb2.Struct(fields={key: struct_pb2.Value(string_value=text)})
+    return base_pb2.Metadata(filter_metadata={METADATA_NAMESPACE: value})
 
 
 def _packed(message: Message) -> any_pb2.Any:

@@ -194,13 +194,7 @@ def admission(peer: str, node_id: str, metadata: Mapping[str, str]) -> Sender:
     known = {"web-1": WEB, "links-stable-1": LINKS}.get(metadata["INSTANCE"])
     if known is None or known.principal != peer or metadata["INSTANCE"] not in node_id:
         raise SenderRefusedError("not one of the pair")
-    return Sender(
-        instance=metadata["INSTANCE"],
-        workload=known.workload,
-        namespace=known.namespace,
-        identity=peer,
-        epoch=metadata["EPOCH"],
-    )
+    return Sender(instance=metadata["INSTANCE"], epoch=metadata["EPOCH"], peer=known)
 
 
 @pytest.fixture

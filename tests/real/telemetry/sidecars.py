@@ -21,6 +21,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from byway.model.report import Peer
 from byway.xds import telemetry
 
 KNOWN_TYPES = (metrics_service_pb2, router_pb2, tls_pb2, http_protocol_options_pb2)
@@ -28,8 +29,8 @@ KNOWN_TYPES = (metrics_service_pb2, router_pb2, tls_pb2, http_protocol_options_p
 
 CLIENT = "spiffe://cluster.local/ns/default/sa/web"
 SERVER = "spiffe://cluster.local/ns/default/sa/links"
-WEB = telemetry.Peer(workload="web", namespace="default", app="web", version="v1", principal=CLIENT)
-LINKS = telemetry.Peer(workload="links-stable", namespace="default", app="links", version="stable", principal=SERVER)
+WEB = Peer(workload="web", namespace="default", app="web", version="v1", principal=CLIENT)
+LINKS = Peer(workload="links-stable", namespace="default", app="links", version="stable", principal=SERVER)
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def server_bootstrap(folder: Path, ports: Ports) -> bootstrap_pb2.Bootstrap:
 
 
 def bootstrap(
-    folder: Path, instance: str, peer: telemetry.Peer, listeners: list[Any], clusters: list[Any]
+    folder: Path, instance: str, peer: Peer, listeners: list[Any], clusters: list[Any]
 ) -> bootstrap_pb2.Bootstrap:
     agent = cluster(
         "byway-agent",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
-from google.protobuf import struct_pb2
 
+from byway.model.report import Peer, report, service_text
 from byway.xds import telemetry
-from byway.xds.telemetry import Peer, Reporter
+from byway.xds.telemetry import Reporter
 
 WEB = Peer(workload="web", namespace="default", app="web", version="v1", principal="spiffe://cluster.local/ns/a/sa/web")
 SOURCE = Reporter(reporter="source", peer=WEB)
@@ -37,30 +36,47 @@ def test_no_label_is_taken_from_what_a_caller_chooses(reporter: Reporter) -> Non
     assert not [text for text in formats if any(word in text for word in ("REQ(", "RESP(", "PATH", "SERVER_NAME"))]
 
 
-def test_labels_that_are_not_known_are_left_out() -> None:
-    """Envoy refuses an empty format."""
-    bare = Reporter(reporter="source", peer=Peer(workload="web", namespace="default"))
-    for config in stats(telemetry.http_access_logs(bare)):
-        tags = {tag.name: tag.value_format for tag in config.counters[0].stat.tags}
-        assert all(tags.values())
-        assert "source_version" not in tags
-        assert tags["source_canonical_revision"] == "latest"
-
-
-def test_a_percent_sign_in_a_name_is_no_format() -> None:
-    """A label of an object is text, whatever it holds."""
-    odd = Reporter(reporter="source", peer=Peer(workload="web", namespace="default", version="%REQ(COOKIE)%"))
-    tags = {tag.name: tag.value_format for tag in stats(telemetry.http_access_logs(odd))[0].counters[0].stat.tags}
-    assert tags["source_version"] == "%%REQ(COOKIE)%%"
-
-
 def test_the_source_header_holds_the_workload_and_overwrites() -> None:
-    """As the value that Envoy's header_to_metadata decodes."""
-    option = telemetry.source_header(WEB)
-    value = struct_pb2.Value.FromString(base64.b64decode(option.header.value))
-    assert dict(value.struct_value)["workload"] == "web"
+    """It is a format, so a percent sign is written twice."""
+    odd = Peer(workload="web", namespace="default", version="%REQ(COOKIE)%")
+    option = telemetry.source_header(odd)
+    assert option.header.value == "web,default,_,%%REQ(COOKIE)%%,web,%%REQ(COOKIE)%%".replace("_", "")
     assert option.append_action == option.OVERWRITE_IF_EXISTS_OR_ADD
-    assert telemetry.source_header(WEB).header.value == option.header.value
+
+
+@pytest.mark.parametrize("reporter", [SOURCE, DESTINATION])
+def test_what_is_written_can_be_read(reporter: Reporter) -> None:
+    """Configuration and telemetry agree on the report's shape."""
+    (config,) = stats(telemetry.http_access_logs(reporter))
+    text = config.counters[0].stat.tags[0].value_format
+    for command, value in {
+        "%RESPONSE_CODE%": "503",
+        "%RESPONSE_FLAGS%": "UF,URX",
+        "%GRPC_STATUS_NUMBER%": "14",
+        "%CLUSTER_METADATA(istio:service)%": service_text("a.b.c", "a", "b"),
+        "%UPSTREAM_METADATA(istio:peer)%": WEB.text,
+        "%DYNAMIC_METADATA(byway.peer:source)%": WEB.text,
+        "%UPSTREAM_PEER_URI_SAN%": WEB.principal,
+        "%DOWNSTREAM_PEER_URI_SAN%": WEB.principal,
+    }.items():
+        text = text.replace(command, value)
+    assert "%" not in text
+    found = report(text)
+    assert found is not None
+    assert (found.reporter, found.security) == (reporter.reporter, reporter.security)
+    assert (found.response_code, found.response_flags, found.grpc_status) == ("503", "UF,URX", "14")
+    assert (found.service_host, found.service_name, found.service_namespace) == ("a.b.c", "a", "b")
+    assert found.peer.text == WEB.text
+    assert found.peer.principal == WEB.principal
+
+
+@pytest.mark.parametrize("name", ["a,b", "a|b", "a b", "ä", "a\n"])
+def test_no_name_can_break_the_shape(name: str) -> None:
+    """Commas, bars and what no header may hold become underscores."""
+    text = Peer(workload=name, namespace="default").text
+    assert text.count(",") == 5
+    assert "|" not in text
+    assert text.isprintable()
 
 
 def test_an_untrusted_chain_only_removes_the_header() -> None:

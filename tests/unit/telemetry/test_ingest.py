@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from byway.model.report import TAG, Peer
 from byway.telemetry import wire
 from byway.telemetry.aggregation import SERIES_PER_SOURCE
 from byway.telemetry.observatory import Observatory
@@ -36,7 +37,9 @@ def admission(peer: str, node_id: str, metadata: Mapping[str, str]) -> Sender:
     if not peer.endswith(("/web", "/links")):
         raise SenderRefusedError("no such workload")
     return Sender(
-        instance=node_id.split("~")[2], workload="web", namespace="default", identity=peer, epoch=metadata["EPOCH"]
+        instance=node_id.split("~")[2],
+        epoch=metadata["EPOCH"],
+        peer=Peer(workload="web", namespace="default", app="web", principal=peer),
     )
 
 
@@ -53,17 +56,20 @@ def metrics() -> Any:
     return wire.Metrics.FromString((RECORDED / "metrics.bin").read_bytes())
 
 
-def family(name: str, kind: int, **labels: str) -> Any:
+SENT = "source|unknown|200|-||links.default.svc.cluster.local,links,default|links,default,links,,links,latest|"
+
+
+def family(name: str, kind: int, text: str = SENT) -> Any:
     """A message with one series."""
     message = wire.Metrics()
     made = message.families.add(name=name, type=kind)
     metric = made.metrics.add()
-    metric.labels.extend(_label(key, value) for key, value in labels.items())
+    metric.labels.append(_label(TAG, text))
     return message
 
 
 def _label(name: str, value: str) -> bytes:
-    return b"\x0a%c%b\x12%c%b" % (len(name), name.encode(), len(value), value.encode())
+    return bytes(wire.Label(name=name, value=value).SerializeToString())
 
 
 def test_recorded_series_carry_all_of_istios_labels(observatory: Observatory) -> None:
@@ -76,16 +82,59 @@ def test_recorded_series_carry_all_of_istios_labels(observatory: Observatory) ->
         assert {"source_workload", "destination_service", "response_code", "response_flags"} <= labels.keys()
 
 
-def test_a_proxy_cannot_report_as_somebody_else(observatory: Observatory) -> None:
-    """Its own side of every label is what its certificate and admission say."""
-    message = family(
-        "istio.requests_total", wire.COUNTER, reporter="source", source_workload="bank", source_principal="x"
-    )
+def labels_of(observatory: Observatory, text: str, name: str = "istio.requests_total") -> dict[str, str]:
+    """What one report becomes."""
+    message = family(name, wire.COUNTER, text)
     message.families[0].metrics[0].counter.value = 3
     observatory.ingest.stream(WEB, first()).take(message)
     (counter,) = observatory.aggregate.counters()
-    labels = dict(counter.labels)
-    assert (labels["source_workload"], labels["source_principal"]) == ("web", WEB)
+    return dict(counter.labels)
+
+
+def test_a_proxy_reports_as_itself_only(observatory: Observatory) -> None:
+    """Its own side is not even sent: it is what its certificate and admission say."""
+    labels = labels_of(observatory, SENT)
+    assert (labels["source_workload"], labels["source_app"], labels["source_principal"]) == ("web", "web", WEB)
+    assert labels["destination_service_name"] == "links"
+    assert labels["destination_principal"] == "unknown"
+
+
+def test_a_client_is_believed_only_within_its_namespace(observatory: Observatory) -> None:
+    """The certificate proves the namespace; a claim to stand in another one is worth nothing."""
+    principal = "spiffe://cluster.local/ns/other/sa/thief"
+    sent = f"destination|mutual_tls|200|-||h,n,default|{principal}|bank,default,bank,v1,bank,v1"
+    labels = labels_of(observatory, sent)
+    assert (labels["source_workload"], labels["source_app"]) == ("unknown", "unknown")
+    assert labels["source_principal"] == principal
+
+
+def test_a_separator_in_a_claim_shifts_nothing(observatory: Observatory) -> None:
+    """What the client says stands last."""
+    sent = f"destination|mutual_tls|200|-||h,n,default|{WEB}|x|{WEB[:-3]}bank|a,default,,,,"
+    labels = labels_of(observatory, sent)
+    assert labels["source_principal"] == WEB
+    assert (labels["destination_workload"], labels["destination_service"]) == ("web", "h")
+
+
+def test_protocols_are_told_apart(observatory: Observatory) -> None:
+    """Only gRPC has a status; TCP has no response code."""
+    sent = SENT.replace("|200|-||", "|200|-|14|")
+    labels = labels_of(observatory, sent)
+    assert (labels["request_protocol"], labels["grpc_response_status"]) == ("grpc", "14")
+
+
+def test_tcp_has_no_response_code(observatory: Observatory) -> None:
+    """Whatever Envoy writes in its place."""
+    labels = labels_of(observatory, SENT, "istio.tcp_connections_opened_total")
+    assert labels["request_protocol"] == "tcp"
+    assert "response_code" not in labels
+
+
+@pytest.mark.parametrize("text", ["", "source", "nobody|unknown|200|-||a,b,c|d|e"])
+def test_what_no_sidecar_writes_is_dropped(observatory: Observatory, text: str) -> None:
+    """No series is made of it."""
+    observatory.ingest.stream(WEB, first()).take(family("istio.requests_total", wire.COUNTER, text))
+    assert observatory.aggregate.n_series == 0
 
 
 def test_a_stranger_is_refused(observatory: Observatory) -> None:
@@ -105,7 +154,7 @@ def metrics_without_node() -> Any:
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 1e300])
 def test_no_number_can_spoil_a_total(observatory: Observatory, value: float) -> None:
     """Negative, endless and not-a-number are dropped."""
-    message = family("istio.requests_total", wire.COUNTER, reporter="source")
+    message = family("istio.requests_total", wire.COUNTER)
     message.families[0].metrics[0].counter.value = value
     observatory.ingest.stream(WEB, first()).take(message)
     assert [counter.total for counter in observatory.aggregate.counters()] == [0.0]
@@ -114,7 +163,7 @@ def test_no_number_can_spoil_a_total(observatory: Observatory, value: float) -> 
 @pytest.mark.parametrize("cumulative", [[5, 3], list(range(100))])
 def test_no_distribution_can_spoil_a_histogram(observatory: Observatory, cumulative: list[int]) -> None:
     """Falling and endless buckets are dropped."""
-    message = family("istio.request_bytes", wire.HISTOGRAM, reporter="source")
+    message = family("istio.request_bytes", wire.HISTOGRAM)
     histogram = message.families[0].metrics[0].histogram
     histogram.sample_count = 5
     for n in cumulative:
@@ -127,7 +176,7 @@ def test_only_istios_series_are_kept(observatory: Observatory) -> None:
     """Whatever else an Envoy sends, or somebody makes up, is not."""
     stream = observatory.ingest.stream(WEB, first())
     for name in ("cluster.x.upstream_rq_total", "istio.made_up", 'istio.requests_total"} 1\nevil{', "istio."):
-        stream.take(family(name, wire.COUNTER, reporter="source"))
+        stream.take(family(name, wire.COUNTER))
     assert observatory.aggregate.n_series == 0
 
 
@@ -139,7 +188,7 @@ def test_a_hundred_thousand_label_values_stay_within_the_bound(observatory: Obse
         made = message.families.add(name="istio.requests_total", type=wire.COUNTER)
         for n in range(start, start + 10_000):
             metric = made.metrics.add()
-            metric.labels.extend([_label("reporter", "source"), _label("destination_app", f"app-{n}")])
+            metric.labels.append(_label(TAG, SENT.replace("links", f"app-{n}")))
             metric.counter.value = 1
         stream.take(message)
     assert observatory.aggregate.n_series == SERIES_PER_SOURCE
@@ -148,7 +197,7 @@ def test_a_hundred_thousand_label_values_stay_within_the_bound(observatory: Obse
 
 def test_the_first_report_of_an_envoy_is_counted_but_is_no_burst(observatory: Observatory) -> None:
     """After a restart of the control plane, old totals must not show as a rate."""
-    message = family("istio.requests_total", wire.COUNTER, reporter="source", destination_service_name="links")
+    message = family("istio.requests_total", wire.COUNTER)
     stream = observatory.ingest.stream(WEB, first())
     message.families[0].metrics[0].counter.value = 1000
     stream.take(message)
@@ -163,7 +212,7 @@ def test_the_first_report_of_an_envoy_is_counted_but_is_no_burst(observatory: Ob
 
 def test_a_second_stream_of_the_same_envoy_adds_nothing_twice(observatory: Observatory) -> None:
     """A reconnect sends the same totals again, and they are no first report either."""
-    message = family("istio.requests_total", wire.COUNTER, reporter="source")
+    message = family("istio.requests_total", wire.COUNTER)
     message.families[0].metrics[0].counter.value = 4
     for _ in range(3):
         observatory.ingest.stream(WEB, first()).take(message)
