@@ -241,7 +241,7 @@ class _LocalMesh:
             xds=settings.xds,
             certificate_life_s=settings.certificate_life_s,
             # A fleet to look at is traced whole; a user's own mesh as Istio does it.
-            sampling=100.0 if self._is_demo else 1.0,
+            sampling=100.0 if self._is_demo else 0.0,
             owner_pid=os.getpid(),
         )
         agent = AgentSettings(

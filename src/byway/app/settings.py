@@ -11,7 +11,7 @@ import msgspec
 class ControlPlaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`byway serve`: addresses are HOST:PORT. `owner_pid`: end when that process is gone.
 
-    `sampling` is the share of requests that are traced where no MeshConfig says otherwise, in percent.
+    `sampling` is the share of requests that are traced where no MeshConfig says otherwise, in percent; 0: the default.
     """
 
     mesh: str
@@ -20,7 +20,7 @@ class ControlPlaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     admin: str = "127.0.0.1:15014"
     xds: str = "127.0.0.1:15012"
     certificate_life_s: float = 0
-    sampling: float = 1.0
+    sampling: float = 0.0
     owner_pid: int = 0
 
 

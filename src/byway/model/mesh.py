@@ -15,7 +15,10 @@ DEFAULT_RETRIES = Retries(
 
 
 class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds where nothing more specific was said. `timeout` None: no limit. `sampling` in percent."""
+    """What holds where nothing more specific was said. `timeout` None: no limit. `sampling` in percent.
+
+    A hop of a traced request has one span, the caller's; with `traces_servers` it has the server's, too.
+    """
 
     retries: Retries = DEFAULT_RETRIES
     timeout: Duration | None = None
@@ -25,4 +28,5 @@ class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     is_tracing: bool = True
     sampling: float = 1.0
+    traces_servers: bool = False
     connect_timeout: Duration = Duration(10_000_000_000)

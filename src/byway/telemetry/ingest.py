@@ -41,6 +41,7 @@ _COUNTERS: Final = {
 _HISTOGRAMS: Final = {
     f"istio.{name}": f"istio_{name}" for name in ("request_duration_milliseconds", "request_bytes", "response_bytes")
 }
+_SIZES: Final = frozenset({"istio_request_bytes", "istio_response_bytes"})
 _LARGEST: Final = 2.0**63
 _BUCKETS_LIMIT: Final = 64
 _TEXT_LIMIT: Final = 2048
@@ -132,6 +133,7 @@ class Stream:
         self._source = source
         self._number = number
         self._flows: dict[Counter | Histogram, tuple[Flow, bool]] = {}
+        self._twins: dict[Histogram, Histogram | None] = {}
         self._is_first = is_first
 
     def take(self, message: Any) -> None:
@@ -190,9 +192,26 @@ class Stream:
         histogram.seen_s = now_s
         n = metric.histogram.sample_count
         histogram.add(counts, n, metric.histogram.sample_sum)
+        twin = self._twin(histogram)
+        if twin is not None:
+            twin.seen_s = now_s
+            twin.add(counts, n, metric.histogram.sample_sum)
         if histogram.name == DURATION:
             flow, _ = self._flow(histogram)
             self._windows.durations(now_s, flow, histogram.bounds, counts, n)
+
+    def _twin(self, histogram: Histogram) -> Histogram | None:
+        """What the caller's sidecar would report: sizes are measured at the server only, and are the same on both sides."""
+        if histogram.name not in _SIZES:
+            return None
+        if histogram not in self._twins:
+            seen = dict(histogram.labels)
+            is_shared = seen["reporter"] == "destination" and seen["connection_security_policy"] == "mutual_tls"
+            labels = tuple((seen | {"reporter": "source", "connection_security_policy": UNKNOWN}).items())
+            self._twins[histogram] = (
+                self._aggregate.histogram(self._source, histogram.name, labels, histogram.bounds) if is_shared else None
+            )
+        return self._twins[histogram]
 
     def _flow(self, series: Counter | Histogram) -> tuple[Flow, bool]:
         found = self._flows.get(series)

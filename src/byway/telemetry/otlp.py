@@ -6,7 +6,7 @@ carries the verified identity besides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ ServiceClaim = Callable[[str, str], bool]
 
 _SPANS_PER_EXPORT: Final = 5_000
 _TEXT: Final = 256
+_RESOURCE_LIMIT: Final = 32
 _KINDS: Final[dict[int, Literal["server", "client"]]] = {2: "server", 3: "client"}
 _ERROR: Final = 2
 _KEPT: Final = frozenset(
@@ -33,9 +34,9 @@ _KEPT: Final = frozenset(
         "guid:x-request-id",
         "http.protocol",
         "node_id",
-        "istio.canonical_revision",
     }
 )
+_OF_THE_RESOURCE: Final = frozenset({"istio.canonical_revision"})
 _READ: Final = _KEPT | {"http.url", "http.method", "http.status_code", "response_flags", "error"}
 
 
@@ -85,22 +86,23 @@ class TraceReceiver:
         """Stores the spans of one export by that peer."""
         n_left = _SPANS_PER_EXPORT
         for resource_spans in wire.Traces.FromString(raw).resource_spans:
-            service = self._service(resource_spans.resource.attributes, identity)
+            resource = {a.key: _text(a.value) for a in resource_spans.resource.attributes[:_RESOURCE_LIMIT]}
+            service = self._service(resource.get("service.name", ""), identity)
+            shared = {key: resource[key] for key in _OF_THE_RESOURCE & resource.keys()}
             for scope_spans in resource_spans.scope_spans:
                 for span in scope_spans.spans[:n_left]:
                     if len(span.trace_id) == 16 and len(span.span_id) == 8:
-                        self._store.add(_span(span, service, identity))
+                        self._store.add(_span(span, service, identity, shared))
                 n_left = max(n_left - len(scope_spans.spans), 0)
 
-    def _service(self, attributes: Iterable[Any], identity: str) -> str:
-        claimed = next((_text(a.value) for a in attributes if a.key == "service.name"), "")
+    def _service(self, claimed: str, identity: str) -> str:
         if claimed and self._claim(identity, claimed):
             return claimed
         name, namespace = account(identity)
         return f"{name}.{namespace}" if name else "unknown"
 
 
-def _span(span: Any, service: str, identity: str) -> Span:
+def _span(span: Any, service: str, identity: str, shared: dict[str, str]) -> Span:
     values = {a.key: _text(a.value) for a in span.attributes if a.key in _READ}
     status = values.get("http.status_code", "")
     code = int(status) if status.isascii() and status.isdigit() and len(status) == 3 else 0
@@ -117,7 +119,7 @@ def _span(span: Any, service: str, identity: str) -> Span:
         response_flags=values.get("response_flags", "-").strip("-"),
         is_error=span.status.code == _ERROR or code >= 500 or values.get("error") == "true",
         identity=identity,
-        attributes={key: value for key, value in values.items() if key in _KEPT},
+        attributes=shared | {key: value for key, value in values.items() if key in _KEPT},
     )
 
 

@@ -8,8 +8,9 @@ from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, Localit
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from google.protobuf.wrappers_pb2 import UInt32Value
 
+from byway.model.report import Peer
 from byway.model.workload import Endpoint, Workload
-from byway.xds.telemetry import Peer, endpoint_metadata
+from byway.xds.telemetry import endpoint_metadata
 
 TRANSPORT_MATCH = "envoy.transport_socket_match"
 

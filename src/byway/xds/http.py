@@ -102,7 +102,7 @@ def _manager(prefix: str, reporter: Reporter, mesh: MeshDefaults) -> HttpConnect
         preserve_external_request_id=True,
         strip_trailing_host_dot=True,
     )
-    if mesh.is_tracing:
+    if mesh.is_tracing and (reporter.reporter == "source" or mesh.traces_servers):
         manager.tracing.CopyFrom(tracing(reporter.peer, mesh.sampling))
     return manager
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import base_pb2, grpc_service_pb2, substitution_format_string_pb2
+from envoy.config.core.v3 import base_pb2, extension_pb2, grpc_service_pb2, substitution_format_string_pb2
 from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as log_entry_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
@@ -22,7 +22,7 @@ from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
-from envoy.type.tracing.v3 import custom_tag_pb2
+from envoy.extensions.tracers.opentelemetry.resource_detectors.v3 import static_config_resource_detector_pb2
 from google.protobuf import any_pb2, struct_pb2
 from google.protobuf.message import Message
 
@@ -127,23 +127,31 @@ def source_filter(*, is_trusted: bool) -> hcm_pb2.HttpFilter:
 def tracing(peer: Peer, sampling_percent: float) -> hcm_pb2.HttpConnectionManager.Tracing:
     """Traces of an HTTP connection manager, sent over OTLP to the agent.
 
-    One span for each proxy that a request passes: the client's sidecar writes itself into `traceparent`, so the span of
-    the server becomes its child, and the application that passes `traceparent` on makes its calls children of that.
+    A proxy that traces writes itself into `traceparent`, so the span of the next one becomes its child, and the
+    application that passes `traceparent` on makes its calls children of that. Who the proxy is stands in the resource:
+    a tag is built for every request, also for those that are not sampled.
     """
     exporter = grpc_service_pb2.GrpcService(
         envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=names.AGENT_CLUSTER),
     )
     exporter.timeout.FromMilliseconds(2000)
+    resource = static_config_resource_detector_pb2.StaticConfigResourceDetectorConfig(
+        attributes={
+            "istio.canonical_service": peer.canonical_service or peer.app or peer.workload,
+            "istio.canonical_revision": peer.canonical_revision or peer.version or "latest",
+            "istio.namespace": peer.namespace,
+        }
+    )
+    detector = extension_pb2.TypedExtensionConfig(
+        name="envoy.tracers.opentelemetry.resource_detectors.static_config", typed_config=_packed(resource)
+    )
     config = opentelemetry_pb2.OpenTelemetryConfig(
-        grpc_service=exporter, service_name=f"{peer.app or peer.workload}.{peer.namespace}"
+        grpc_service=exporter,
+        service_name=f"{peer.app or peer.workload}.{peer.namespace}",
+        resource_detectors=[detector],
     )
     message = hcm_pb2.HttpConnectionManager.Tracing(
         provider=http_tracer_pb2.Tracing.Http(name="envoy.tracers.opentelemetry", typed_config=_packed(config)),
-        custom_tags=[
-            _literal_tag("istio.canonical_service", peer.canonical_service or peer.app or peer.workload),
-            _literal_tag("istio.canonical_revision", peer.canonical_revision or peer.version or "latest"),
-            _literal_tag("istio.namespace", peer.namespace),
-        ],
     )
     message.client_sampling.value = 100
     message.random_sampling.value = min(max(sampling_percent, 0.0), 100.0)
@@ -156,13 +164,13 @@ def _http_stats(reporter: Reporter) -> stats_pb2.Config:
     config = _scope()
     counter = config.counters.add(stat=stats_pb2.Config.Stat(name="requests_total", tags=tags))
     counter.value_fixed.value = 1
-    for name, unit, value in (
-        ("request_duration_milliseconds", stats_pb2.Config.Histogram.Milliseconds, "%DURATION%"),
-        ("request_bytes", stats_pb2.Config.Histogram.Bytes, "%BYTES_RECEIVED%"),
-        ("response_bytes", stats_pb2.Config.Histogram.Bytes, "%BYTES_SENT%"),
-    ):
-        stat = stats_pb2.Config.Stat(name=name, tags=tags)
-        config.histograms.add(stat=stat, unit=unit, value_format=value)
+    duration = stats_pb2.Config.Stat(name="request_duration_milliseconds", tags=tags)
+    config.histograms.add(stat=duration, unit=stats_pb2.Config.Histogram.Milliseconds, value_format="%DURATION%")
+    if reporter.reporter == "destination":
+        # Both sides see the same sizes: the server's sidecar measures them, telemetry shows them under both.
+        for name, value in (("request_bytes", "%BYTES_RECEIVED%"), ("response_bytes", "%BYTES_SENT%")):
+            stat = stats_pb2.Config.Stat(name=name, tags=tags)
+            config.histograms.add(stat=stat, unit=stats_pb2.Config.Histogram.Bytes, value_format=value)
     return config
 
 
@@ -263,10 +271,6 @@ def _never_connected() -> accesslog_pb2.AccessLogFilter:
 
 def _or(*filters: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLogFilter:
     return accesslog_pb2.AccessLogFilter(or_filter=accesslog_pb2.OrFilter(filters=filters))
-
-
-def _literal_tag(name: str, value: str) -> custom_tag_pb2.CustomTag:
-    return custom_tag_pb2.CustomTag(tag=name, literal=custom_tag_pb2.CustomTag.Literal(value=value or "unknown"))
 
 
 def _metadata(key: str, text: str) -> base_pb2.Metadata:

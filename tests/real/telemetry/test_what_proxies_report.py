@@ -48,6 +48,24 @@ async def test_both_ends_count_a_request_under_istios_labels(pair: Any, client: 
     assert 'istio_request_duration_milliseconds_bucket{reporter="source",source_workload="web"' in text
 
 
+async def test_sizes_are_measured_at_the_server_and_shown_for_both(pair: Any, client: Any) -> None:
+    """The caller's sidecar does not spend time on them."""
+    async with client():
+        assert await pair.call("/a") == 200
+        await pair.reports.until(lambda: len(sizes(pair)) == 2)
+    (one, size), (other, same_size) = sizes(pair)
+    assert {one, other} == {"source", "destination"}
+    assert size == same_size == pytest.approx(2, rel=0.1)  # Envoy's histograms keep two digits
+
+
+def sizes(pair: Any) -> list[tuple[str, float]]:
+    return [
+        (dict(histogram.labels)["reporter"], histogram.total)
+        for histogram in pair.observatory.aggregate.histograms()
+        if histogram.name == "istio_response_bytes" and dict(histogram.labels)["source_workload"] == "web"
+    ]
+
+
 async def test_a_request_that_reaches_no_server_is_counted_with_its_service(pair: Any, client: Any) -> None:
     """No healthy endpoint: flag UH, the service known, the workload unknown."""
     async with client():

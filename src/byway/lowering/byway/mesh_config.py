@@ -27,6 +27,7 @@ def mesh_defaults(resource: Resource, base: MeshDefaults) -> Derived[MeshDefault
         root_namespace=base.root_namespace,
         is_tracing=spec.enable_tracing if _says(resource, "enableTracing") else base.is_tracing,
         sampling=tracing.sampling if tracing and tracing.sampling else base.sampling,
+        traces_servers=bool(tracing and tracing.sampling) or base.traces_servers,
         connect_timeout=spec.connect_timeout or base.connect_timeout,
     )
     return Derived(defaults, tuple(_settled(resource, spec, base)))
