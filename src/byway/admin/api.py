@@ -60,6 +60,7 @@ def admin_app(mesh: MeshPort, observatory: Observatory, door: Door, *, providers
         "/api/certs": api.certs,
         "/api/version": api.version,
         "/api/prometheus/targets": api.prometheus_targets,
+        "/api/debug/engine": api.engine,
         "/debug/syncz": api.syncz,
         "/version": api.version_text,
         "/healthz": api.healthz,
@@ -156,6 +157,9 @@ class _Api:
 
     async def prometheus_targets(self, _: Request) -> Response:
         return _json(await self._mesh.prometheus_targets())
+
+    async def engine(self, _: Request) -> Response:
+        return _json(self._mesh.engine())
 
     async def syncz(self, _: Request) -> Response:
         return _json(syncz(await self._mesh.status(), self._mesh.version().byway))

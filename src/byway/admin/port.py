@@ -133,6 +133,27 @@ class Readiness(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class QueryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one query of the engine has done since the start. Seconds are its own, without the queries that it asks."""
+
+    query: str
+    n_held: int
+    n_computed: int
+    n_reused: int
+    n_cut_off: int
+    seconds: float
+    slowest_s: float
+    slowest: str
+
+
+class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine at work: its revision, how many results proxies hold it to, and every query."""
+
+    revision: int
+    n_roots: int
+    queries: tuple[QueryReport, ...]
+
+
 class PrometheusTarget(msgspec.Struct, frozen=True):
     """One group of Prometheus' HTTP service discovery: `targets` are host:port."""
 
@@ -169,6 +190,9 @@ class MeshPort(Protocol):
 
     async def prometheus_targets(self) -> tuple[PrometheusTarget, ...]:
         """Where each proxy's own metrics may be scraped."""
+
+    def engine(self) -> EngineReport:
+        """What the engine has computed, kept and cut off."""
 
     async def readiness(self) -> Readiness:
         """Whether the control plane can serve."""

@@ -22,7 +22,10 @@ BODY_WAIT_S: Final = 15.0
 ANSWER_WAIT_S: Final = 120.0
 IN_FLIGHT_LIMIT: Final = 64
 
-_OPEN_PATHS: Final = frozenset({"/", "/version", "/healthz", "/readyz", "/metrics"})
+HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""Answered however much else is asked: a busy control plane is a healthy one."""
+
+_OPEN_PATHS: Final = HEALTH_PATHS | {"/", "/version", "/metrics"}
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +71,7 @@ class Doorkeeper:
             await send(message)
 
         try:
-            if self._n_in_flight > IN_FLIGHT_LIMIT:
+            if self._n_in_flight > IN_FLIGHT_LIMIT and scope["path"] not in HEALTH_PATHS:
                 raise _RefusedError(503, "too many requests at once, try again")
             check(self._door, scope)
             body = await _body(scope, receive)

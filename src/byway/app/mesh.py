@@ -11,10 +11,12 @@ import msgspec
 from byway import __version__
 from byway.admin.port import (
     CertificateStatus,
+    EngineReport,
     NotFoundError,
     Outcome,
     PrometheusTarget,
     ProxyStatus,
+    QueryReport,
     Readiness,
     Section,
     SourceText,
@@ -136,6 +138,26 @@ class Mesh:
     async def prometheus_targets(self) -> tuple[PrometheusTarget, ...]:
         """The control plane itself: it shows what all proxies report, added up."""
         return (PrometheusTarget(("127.0.0.1:15014",), {"job": "byway", "mesh": self._name}),)
+
+    def engine(self) -> EngineReport:
+        """What the engine has computed, kept and cut off."""
+        return EngineReport(
+            revision=self._database.revision,
+            n_roots=self._database.n_roots,
+            queries=tuple(
+                QueryReport(
+                    query=query.name,
+                    n_held=done.n_memos,
+                    n_computed=done.n_computed,
+                    n_reused=done.n_reused,
+                    n_cut_off=done.n_cut_off,
+                    seconds=done.seconds,
+                    slowest_s=done.slowest_s,
+                    slowest=done.slowest,
+                )
+                for query, done in self._database.statistics().items()
+            ),
+        )
 
     async def readiness(self) -> Readiness:
         """Whether resources are loaded and proxies may connect."""

@@ -46,6 +46,7 @@ VERBS: Final = (
     Verb("graph", "Show who calls whom, how often, how fast, and with how many errors.", _SEE),
     Verb("traces", "Show recent traces, or one trace as a tree.", _SEE),
     Verb("certs", "Show the certificates in use and when they expire.", _SEE),
+    Verb("debug", "Show the inside of the running control plane.", _MEND),
     Verb("check", "Check this machine and the running mesh, and say how to mend what is wrong.", _MEND),
     Verb("version", "Show the versions of Byway, Envoy and the running control plane.", _MEND),
 )

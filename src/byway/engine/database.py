@@ -38,12 +38,19 @@ Dependency: TypeAlias = "InputKey | tuple[AnyQuery, Arguments]"
 
 
 class Statistics(Struct, frozen=True):
-    """How much one query has done in one database."""
+    """How much one query has done in one database.
+
+    Times, in seconds, are kept where the database has a timer, and are without those of the queries below.
+    """
 
     n_memos: int
     n_computed: int
     n_reused: int
     n_cut_off: int
+    seconds: float = 0.0
+    slowest_s: float = 0.0
+    slowest: str = ""
+    """The call that took longest."""
 
 
 class Database(State):
@@ -51,8 +58,15 @@ class Database(State):
 
     __slots__ = ("__weakref__",)
 
-    def __init__(self, *, strict: bool = False, on_event: Callable[[Event], None] | None = None) -> None:
-        super().__init__(strict=strict, on_event=on_event)
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+        timer: Callable[[], float] | None = None,
+    ) -> None:
+        """`timer` tells seconds, from wherever; without one, no time is kept."""
+        super().__init__(strict=strict, on_event=on_event, timer=timer)
 
     # Writing
 
@@ -176,9 +190,22 @@ class Database(State):
     def statistics(self) -> dict[AnyQuery, Statistics]:
         """What each query has done so far; discarded memos are still counted in all but `n_memos`."""
         return {
-            query: Statistics(len(self.memos[query]), counts.n_computed, counts.n_reused, counts.n_cut_off)
+            query: Statistics(
+                n_memos=len(self.memos[query]),
+                n_computed=counts.n_computed,
+                n_reused=counts.n_reused,
+                n_cut_off=counts.n_cut_off,
+                seconds=counts.seconds,
+                slowest_s=counts.slowest_s,
+                slowest=query.call_text(counts.slowest) if counts.slowest_s else "",
+            )
             for query, counts in self.counts.items()
         }
+
+    @property
+    def n_roots(self) -> int:
+        """How many roots are held; it looks at every memo."""
+        return sum(memo.subscription is not None for memos in self.memos.values() for memo in memos.values())
 
     # Forgetting
 

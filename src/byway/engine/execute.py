@@ -24,6 +24,8 @@ def execute(db: Database, memo: Memo) -> None:
         db.on_event(WillCompute(memo.query, memo.arguments))
     reads: dict[Node, None] = {}
     outer, db.reads = db.reads, reads
+    timer = db.timer
+    began, spent_outside, db.spent = (timer() if timer else 0.0), db.spent, 0.0
     is_cut_off = False
     try:
         value = memo.query.function(db, *memo.arguments)
@@ -38,6 +40,9 @@ def execute(db: Database, memo: Memo) -> None:
         raise first_failure(memo, db.failure) from db.failure.__cause__
     finally:
         db.reads = outer
+        whole = timer() - began if timer else 0.0
+        memo.counts.ran(memo.arguments, whole - db.spent)
+        db.spent = spent_outside + whole
         memo.record(db, reads)
         memo.verified_at = db.revision
     if not is_cut_off:

@@ -35,14 +35,23 @@ NOTHING: Final = Nothing()
 
 
 class Counts:
-    """What was done for all memos of one query in one database."""
+    """What was done for all memos of one query in one database. Times are without those of the queries below."""
 
-    __slots__ = ("n_computed", "n_cut_off", "n_reused")
+    __slots__ = ("n_computed", "n_cut_off", "n_reused", "seconds", "slowest", "slowest_s")
 
     def __init__(self) -> None:
         self.n_computed = 0
         self.n_cut_off = 0
         self.n_reused = 0
+        self.seconds = 0.0
+        self.slowest: Arguments = ()  # of the run that took `slowest_s`
+        self.slowest_s = 0.0
+
+    def ran(self, arguments: Arguments, seconds: float) -> None:
+        """A run took so long."""
+        self.seconds += seconds
+        if seconds > self.slowest_s:
+            self.slowest_s, self.slowest = seconds, arguments
 
 
 class Node:

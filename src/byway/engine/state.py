@@ -37,11 +37,17 @@ class State:
         "reads",
         "rechecked",
         "revision",
+        "spent",
         "strict",
+        "timer",
     )
 
-    def __init__(self, *, strict: bool, on_event: Callable[[Event], None] | None) -> None:
+    def __init__(
+        self, *, strict: bool, on_event: Callable[[Event], None] | None, timer: Callable[[], float] | None
+    ) -> None:
         self.strict = strict
+        self.timer = timer
+        self.spent = 0.0  # seconds that the queries below the running one have taken so far
         self.on_event = on_event
         self.is_attentive = strict or on_event is not None  # a read of a clean memo must take the long way
         self.revision = START

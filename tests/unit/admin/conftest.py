@@ -13,10 +13,12 @@ from byway.admin.api import admin_app
 from byway.admin.port import (
     CertificateStatus,
     Change,
+    EngineReport,
     NotFoundError,
     Outcome,
     PrometheusTarget,
     ProxyStatus,
+    QueryReport,
     Readiness,
     RolloutReport,
     Section,
@@ -106,6 +108,19 @@ class MemoryMesh:
 
     async def readiness(self) -> Readiness:
         return Readiness(self.is_ready, "" if self.is_ready else "the prover has not started")
+
+    def engine(self) -> EngineReport:
+        query = QueryReport(
+            query="service",
+            n_held=2,
+            n_computed=5,
+            n_reused=7,
+            n_cut_off=1,
+            seconds=0.5,
+            slowest_s=0.2,
+            slowest="service()",
+        )
+        return EngineReport(revision=3, n_roots=1, queries=(query,))
 
     def version(self) -> VersionReport:
         return VersionReport(byway="0.1.0", envoy="1.40.0")

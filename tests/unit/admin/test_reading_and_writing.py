@@ -107,6 +107,7 @@ async def test_reads_show_the_mesh(anyone: httpx.AsyncClient) -> None:
     assert (await read("/api/proxy-config/web/routes"))["config"] == [{"name": "web-routes"}]
     assert (await read("/api/graph"))["edges"] == []
     assert (await read("/api/top?window=5m")) == {"window_s": 300.0, "signals": []}
+    assert (await read("/api/debug/engine"))["queries"][0]["n_computed"] == 5
     assert (await read("/api/certs"))["certificates"][0]["kind"] == "root"
     assert (await read("/api/version"))["envoy"] == "1.40.0"
     assert (await read("/api/prometheus/targets")) == [{"targets": ["127.0.0.1:15020"], "labels": {"workload": "web"}}]

@@ -274,3 +274,25 @@ def test_proxy_config_of_an_unknown_section_is_wrong_usage(byway: Byway) -> None
     run = byway("proxy-config", "web", "vhosts")
     assert run.code == 2
     assert "`vhosts` is not among listeners, routes, clusters, endpoints, secrets, bootstrap" in run.err
+
+
+def test_debug_engine_puts_the_most_expensive_query_first(byway: Byway, control_plane: RecordedControlPlane) -> None:
+    """Any column can decide the order."""
+
+    def query(name: str, seconds: float, n_held: int) -> dict[str, Any]:
+        return {
+            "query": name, "n_held": n_held, "n_computed": 5, "n_reused": 7, "n_cut_off": 1, "seconds": seconds,
+            "slowest_s": 0.002, "slowest": f"{name}('a')",
+        }  # fmt: skip
+
+    report = {"revision": 3, "n_roots": 1, "queries": [query("service", 0.25, 9), query("endpoints", 1.5, 2)]}
+    control_plane.answers["/api/debug/engine"] = (200, report)
+    assert byway("debug", "engine", "--server", control_plane.url).out == block("""
+        revision 3; 11 results held for 1 roots; 10 computed, 14 reused, 2 cut off
+
+        QUERY       HELD   COMPUTED   REUSED   CUT OFF   SECONDS   SLOWEST MS   SLOWEST CALL
+        endpoints   2      5          7        1         1.500     2.0          endpoints('a')
+        service     9      5          7        1         0.250     2.0          service('a')
+    """)
+    run = byway("debug", "engine", "--sort", "held", "--server", control_plane.url)
+    assert run.out.index("service(") < run.out.index("endpoints(")

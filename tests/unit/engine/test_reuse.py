@@ -111,3 +111,25 @@ def test_a_database_at_rest_is_sound() -> None:
     total(db, "a", "b")
     db.set(number, "b", 3)
     assert broken_invariants(db) == []
+
+
+def test_a_timer_counts_a_querys_own_seconds() -> None:
+    """Not those of the queries that it asks."""
+    now_s = 0.0
+    @query
+    def slow(db: Database) -> int:
+        nonlocal now_s
+        now_s += 2.0
+        return number(db, "x")
+
+    @query
+    def above(db: Database) -> int:
+        nonlocal now_s
+        now_s += 1.0
+        return slow(db) + 1
+
+    db = Database(timer=lambda: now_s)
+    above(db)
+    done = db.statistics()
+    assert (done[slow].seconds, done[above].seconds) == (2.0, 1.0)
+    assert (done[slow].slowest_s, done[slow].slowest) == (2.0, "slow()")
