@@ -5,8 +5,9 @@ is being proved, so neither its memory nor the time of a proof grows with the me
 waiting for the answer, because Envoy does not acknowledge a cluster before it is warm, and here nothing ever warms.
 
 An Envoy that dies or hangs is started again, and the proof is tried once more, now one resource after another, so that
-the one to blame is known. What is then still without an answer is `Unproven`, which is not the same as refused: whoever
-asked decides. Listeners are to be given without a port to bind; two proofs at a time never happen.
+the one to blame is known. What is then still without an answer is asked of `envoy --mode validate`. Where that has none
+either, it is `Unproven`, which is not the same as refused: whoever asked decides. Listeners are to be given without a
+port to bind; two proofs at a time never happen.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 
 from byway.ads.dock import OUTBOUND_ROUTE, Dock, EnvoyLost, endpoints_cluster, outbound_route, route_listener
 from byway.ads.resident import EnvoyNotStarted, ResidentEnvoy
+from byway.ads.validation import NotValidated, refusal
 from byway.base.errors import FaultError
 from byway.model import names
 from byway.xds.resource import Resource
@@ -87,6 +89,7 @@ class EnvoyProver:
                 for start in range(0, len(numbered), N_TOGETHER):
                     await self._tried(numbered[start : start + N_TOGETHER], answers)
             failures = await self._one_by_one([(n, r) for n, r in numbered if n not in answers], answers)
+            failures = await self._validated([(n, r) for n, r in numbered if n in failures], answers, failures)
             return tuple(
                 Unproven(resource, failures[n]) if n in failures else Rejection(resource, str(answers[n]))
                 for n, resource in numbered
@@ -107,6 +110,18 @@ class EnvoyProver:
             except EnvoyFailed as failed:
                 failures[n] = str(failed)
         return failures
+
+    async def _validated(
+        self, resources: list[tuple[int, Resource]], answers: dict[int, str | None], failures: dict[int, str]
+    ) -> dict[int, str]:
+        """Fill in what a process of its own says to each; returns why the others have no answer."""
+        left: dict[int, str] = {}
+        for n, resource in resources:
+            try:
+                answers[n] = await refusal(self._envoy.binary, resource)
+            except NotValidated as failed:
+                left[n] = f"{failures[n]}; {failed}"
+        return left
 
     async def _tried(self, resources: list[tuple[int, Resource]], answers: dict[int, str | None]) -> None:
         try:

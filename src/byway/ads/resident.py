@@ -31,7 +31,7 @@ class ResidentEnvoy:
     """One process and its directory. `start` may be called again after `stop`."""
 
     def __init__(self, binary: Path) -> None:
-        self._binary = binary
+        self.binary = binary
         self._directory: Path | None = None
         self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -57,8 +57,8 @@ class ResidentEnvoy:
 
     async def start(self) -> None:
         """Start the process; it dies with this one."""
-        bootstrap = self.socket.with_name("bootstrap.json")
-        bootstrap.write_text(json.dumps(_bootstrap(self.socket)))
+        config = self.socket.with_name("bootstrap.json")
+        config.write_text(json.dumps(bootstrap(self.socket)))
         setpriv = shutil.which("setpriv")  # without it, only a kill -9 of this process would leave Envoy behind
         guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
         flags = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "critical"]
@@ -66,16 +66,16 @@ class ResidentEnvoy:
             with self._log.open("wb") as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *guard,
-                    str(self._binary),
+                    str(self.binary),
                     "--config-path",
-                    str(bootstrap),
+                    str(config),
                     *flags,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                 )
         except OSError as error:
-            raise EnvoyNotStarted(f"{self._binary} cannot be run: {error.strerror}") from error
+            raise EnvoyNotStarted(f"{self.binary} cannot be run: {error.strerror}") from error
 
     async def wait(self) -> str:
         """Waits for the end of the process; returns the last line of its log."""
@@ -134,7 +134,8 @@ def _sweep() -> None:
                 os.close(lock)
 
 
-def _bootstrap(socket: Path) -> dict[str, Any]:
+def bootstrap(socket: Path) -> dict[str, Any]:
+    """The bootstrap of an Envoy with nothing of its own, which asks the discovery server at `socket` for all."""
     ads = {"ads": {}, "resource_api_version": "V3"}
     grpc = {"envoy_grpc": {"cluster_name": names.AGENT_CLUSTER}}
     http2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

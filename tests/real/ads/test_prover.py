@@ -200,3 +200,28 @@ def directory_of(process: Path) -> Path:
 
 def exist(*paths: Path) -> list[bool]:
     return [path.exists() for path in paths]
+
+
+async def test_what_no_resident_envoy_answers_is_validated_by_a_process_of_its_own(tmp_path: Path) -> None:
+    """Here it cannot stay: a wrapper lets Envoy run in validation mode only."""
+    wrapper = tmp_path / "envoy"
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *"--mode validate"*) exec {BINARY} "$@";; esac\nexit 1\n')
+    wrapper.chmod(0o755)
+    good = (cluster("links"), virtual_host("out/good", ("good",), "links"), listener("in"), route("gateway/80", "a"))
+    bad = (bad_virtual_host("out/bad"), route("gateway/81", "("), listener("worse", "no.such.filter"))
+    async with EnvoyProver(wrapper, start_s=1.0) as prover:
+        findings = await prover.prove((*good, *bad))
+    assert [type(finding) for finding in findings] == [Rejection] * 3, findings
+    assert [finding.resource.name for finding in findings] == ["out/bad", "gateway/81", "worse"]
+    assert "terminal filter" in findings[2].reason
+
+
+async def test_a_resource_that_kills_envoy_is_refused(tmp_path: Path) -> None:
+    """No proxy may see it."""
+    wrapper = tmp_path / "envoy"
+    wrapper.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    wrapper.chmod(0o755)
+    async with EnvoyProver(wrapper) as prover:
+        (finding,) = await prover.prove((cluster("links"),))
+    assert isinstance(finding, Rejection)
+    assert "SIGSEGV" in finding.reason
