@@ -15,6 +15,7 @@ import byway
 from byway.agent import logs, processes, surroundings
 from byway.agent.bootstrap import Json, ProxyLimits, bootstrap
 from byway.agent.dns_server import READY_FILE, Duty, Served
+from byway.agent.dns_sockets import DnsSockets
 from byway.agent.envoy_admin import EnvoyAdmin
 from byway.agent.layout import Layout, WorkloadLayout, private_directory, write_whole
 from byway.agent.plan import Plan, WorkloadPlan
@@ -23,6 +24,7 @@ from byway.base.digest import digest
 from byway.model.names import PROXY_UID
 
 _DRAIN_TIME_S: Final = 5
+_CAP_NET_BIND_SERVICE: Final = 10
 _PROXY_VIEW: Final = Path("/run/byway")
 """Where an Envoy of another user than the agent's sees its own directory: it could not walk the private ones above it."""
 
@@ -77,6 +79,8 @@ class EnvoyBody:
             uid=user,
             gid=user,
             no_new_privileges=True,
+            # A gateway may listen on 80 and 443; a sidecar's own ports are all above 1023.
+            capabilities=(_CAP_NET_BIND_SERVICE,) if self._workload.kind == "router" else (),
         )
 
     def _bootstrap(self, epoch: str) -> Json:
@@ -142,6 +146,15 @@ class DnsBody:
         served = tuple(Served(surroundings.netns(plan, w), w.namespace) for w in plan.intercepted)
         self._duty = Duty(served, proxy_user())
         self._layout = layout
+        self.sockets = DnsSockets(tuple(s.netns for s in served), self._duty.port)
+
+    def take_back(self) -> None:
+        """Shares the sockets of the server that an earlier agent has left, so that they outlive it."""
+        found = processes.adopted(self._layout.record("dns"))
+        if found is not None:
+            if found.fingerprint == self.fingerprint:
+                self.sockets.take_back(found.pidfd)
+            found.close()
 
     @property
     def fingerprint(self) -> str:
@@ -155,6 +168,7 @@ class DnsBody:
             argv=(sys.executable, "-m", "byway.agent.dns_server", msgspec.json.encode(self._duty).decode()),
             env={"PATH": surroundings.PATH, "PYTHONPATH": str(Path(byway.__file__).parents[1]), "PYTHONSAFEPATH": "1"},
             cwd=str(self._layout.dns),
+            descriptors=self.sockets.descriptors(),
         )
 
     async def is_ready(self, pid: int) -> bool:

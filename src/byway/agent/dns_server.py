@@ -1,7 +1,7 @@
 """The DNS server: a process of its own for all namespaces of a host, so that names resolve while the agent restarts.
 
-It opens its sockets inside each namespace (127.0.0.1:15053), gives up its privileges, and serves. The agent
-supervises it like an Envoy, and hands it the name table as a file in its working directory, looked at with every
+It inherits its sockets in each namespace (127.0.0.1:15053) from the agent, gives up its privileges, and serves. The
+agent supervises it like an Envoy, and hands it the name table as a file in its working directory, looked at with every
 query: no connection between the two can break.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -20,7 +20,7 @@ import dns.rcode
 import msgspec
 
 from byway.agent import dns as answers
-from byway.agent.interception.namespaces import inside
+from byway.agent.dns_sockets import Pair, inherited
 from byway.model.names import PORT_DNS
 
 NAMES_FILE: Final = "names.json"
@@ -171,9 +171,8 @@ class Streams:
             writer.close()
 
 
-async def serve(duty: Duty, directory: Path) -> None:
-    """Serves until cancelled."""
-    sockets = [(served, inside(Path(served.netns), lambda: _sockets(duty.port))) for served in duty.served]
+async def serve(duty: Duty, directory: Path, sockets: Sequence[Pair]) -> None:
+    """Serves until cancelled, on the `sockets` of each namespace that the duty names."""
     if duty.user is not None and os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(duty.user, duty.user, duty.user)
@@ -181,7 +180,7 @@ async def serve(duty: Duty, directory: Path) -> None:
     loop = asyncio.get_running_loop()
     table, forwarder = NameTable(directory / NAMES_FILE), Forwarder(duty.resolvers)
     async with contextlib.AsyncExitStack() as stack:
-        for served, (datagrams, streams) in sockets:
+        for served, (datagrams, streams) in zip(duty.served, sockets, strict=True):
             responder = Responder(served.namespace, table, forwarder)
             transport, _ = await loop.create_datagram_endpoint(lambda r=responder: Datagrams(r), sock=datagrams)  # type: ignore[misc]
             stack.callback(transport.close)
@@ -189,15 +188,6 @@ async def serve(duty: Duty, directory: Path) -> None:
             stack.callback(server.close)
         (directory / READY_FILE).write_text(str(os.getpid()))
         await asyncio.Event().wait()
-
-
-def _sockets(port: int) -> tuple[socket.socket, socket.socket]:
-    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagrams.bind(("127.0.0.1", port))
-    streams = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    streams.bind(("127.0.0.1", port))
-    return datagrams, streams
 
 
 class _Reply(asyncio.DatagramProtocol):
@@ -242,8 +232,9 @@ async def _read_framed(reader: asyncio.StreamReader) -> bytes:
 def main() -> None:
     """Serves what the first argument describes, in the working directory."""
     duty = msgspec.json.decode(sys.argv[1], type=Duty)
+    sockets = inherited(len(duty.served))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(duty, Path()))  # relative: the directories above are closed to its user
+        asyncio.run(serve(duty, Path(), sockets))  # relative: the directories above are closed to its user
 
 
 if __name__ == "__main__":

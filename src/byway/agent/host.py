@@ -114,10 +114,12 @@ class HostAgent:
 
     async def _serve(self) -> None:
         await asyncio.to_thread(self._prepare)
+        server = DnsBody(self.plan, self.layout)
         async with asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(api.serve(self, self.layout.api_socket))]
             if self.plan.intercepted:
-                self.dns = self._dns_supervisor()
+                server.take_back()
+                self.dns = self._dns_supervisor(server)
                 serving.append(tasks.create_task(self.dns.run()))
                 self.dns.tell(lifecycle.WasAskedToStart())
             serving.append(tasks.create_task(self._keep_workloads()))
@@ -125,6 +127,7 @@ class HostAgent:
             await self._stop_all()
             for task in serving:
                 task.cancel()
+        server.sockets.close()
 
     def _prepare(self) -> None:
         """What blocks, done in a thread: the network, and the end of what the plan no longer holds."""
@@ -219,13 +222,13 @@ class HostAgent:
             write_whole(self.layout.dns / NAMES_FILE, msgspec.json.encode(names), proxy_user())
         self._named.set()
 
-    def _dns_supervisor(self) -> Supervisor:
+    def _dns_supervisor(self, server: DnsBody) -> Supervisor:
         return Supervisor(
             "dns",
-            DnsBody(self.plan, self.layout),
+            server,
             record=self.layout.record("dns"),
             log_file=self.layout.log("dns"),
-            policy=Policy(backoff_limit_s=5.0),
+            policy=Policy(backoff_limit_s=5.0, has_free_restart=True),  # queries are waiting in its sockets
             clock=self._clock,
             chance=self._chance,
             on_change=self._report,

@@ -27,8 +27,12 @@ _CLONE_NEWNET = 0x40000000
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 1 << 19
+_PR_SET_KEEPCAPS = 8
 _PR_SET_NO_NEW_PRIVS = 38
-_N_KEPT_DESCRIPTORS = 3
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITIES_V3 = 0x20080522
+_N_STANDARD_DESCRIPTORS = 3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +44,11 @@ if TYPE_CHECKING:
 def main() -> None:
     """Becomes what the first argument describes; never returns."""
     specification = json.loads(sys.argv[1])
-    os.closerange(_N_KEPT_DESCRIPTORS, 4096)
+    os.closerange(_N_STANDARD_DESCRIPTORS + len(specification.get("descriptors", ())), 4096)
     try:
         if specification.get("record"):
             os.setsid()
-            leave_record(specification["record"], specification.get("fingerprint", ""))
+            leave_record(specification)
         path, program = become(specification)
     except OSError as error:
         sys.stderr.write(f"byway: cannot start {specification['argv'][0]}: {error}\n")
@@ -52,11 +56,12 @@ def main() -> None:
     execute(path, program, specification)
 
 
-def leave_record(path: str, fingerprint: str) -> None:
+def leave_record(specification: Specification) -> None:
     """Takes the lock for the life of the process, and writes who it is.
 
     The lock is a file of its own: the descriptor stays open in the process, which must not be able to write its record.
     """
+    path = specification["record"]
     fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,15 +69,21 @@ def leave_record(path: str, fingerprint: str) -> None:
         sys.stderr.write(f"byway: {path} is held by a running process\n")
         sys.exit(EXIT_ALREADY_RUNNING)
     os.set_inheritable(fd, True)
-    write_record(path, fingerprint)
+    write_record(path, specification.get("fingerprint", ""), specification.get("n_restarts", 0))
 
 
-def write_record(path: str, fingerprint: str) -> None:
-    """Writes which process this is, in one step."""
+def write_record(path: str, fingerprint: str, n_restarts: int = 0) -> None:
+    """Writes which process this is, and how often it was started again before, in one step."""
     with open("/proc/self/stat") as stat:  # noqa: PTH123 - pathlib would double the start time
         start = int(stat.read().rsplit(")", 1)[1].split()[19])
     with open("/proc/sys/kernel/random/boot_id") as boot:  # noqa: PTH123
-        record = {"pid": os.getpid(), "start": start, "boot": boot.read().strip(), "fingerprint": fingerprint}
+        record = {
+            "pid": os.getpid(),
+            "start": start,
+            "boot": boot.read().strip(),
+            "fingerprint": fingerprint,
+            "n_restarts": n_restarts,
+        }
     fresh = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.write(fresh, json.dumps(record).encode())
     os.close(fresh)
@@ -90,16 +101,36 @@ def become(specification: Specification) -> tuple[str, int]:
     if specification.get("binds"):
         bind(libc, specification["binds"])
     os.chdir(specification.get("cwd") or "/")
-    uid, gid = specification.get("uid"), specification.get("gid")
-    if os.geteuid() == 0 and (uid is not None or gid is not None):
-        os.setgroups([] if gid is None else [gid])
-        if gid is not None:
-            os.setresgid(gid, gid, gid)
-        if uid is not None:
-            os.setresuid(uid, uid, uid)
+    change_user(libc, specification)
     if specification.get("no_new_privileges"):
         check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     return path, program
+
+
+def change_user(libc: ctypes.CDLL, specification: Specification) -> None:
+    """Gives up root where another user is asked for, but for the capabilities that are to be kept."""
+    uid, gid = specification.get("uid"), specification.get("gid")
+    if os.geteuid() != 0 or (uid is None and gid is None):
+        return
+    kept = specification.get("capabilities", ())
+    if kept:
+        check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "keepcaps")
+    os.setgroups([] if gid is None else [gid])
+    if gid is not None:
+        os.setresgid(gid, gid, gid)
+    if uid is not None:
+        os.setresuid(uid, uid, uid)
+        keep(libc, kept)
+
+
+def keep(libc: ctypes.CDLL, capabilities: list[int]) -> None:
+    """Keeps these capabilities, and no others, also across execution; a container that lacks one goes without them."""
+    mask = sum(1 << number for number in capabilities)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
+    low_and_high = [mask & 0xFFFFFFFF] * 3 + [mask >> 32] * 3  # effective, permitted, inheritable of each half
+    if mask and libc.capset(header, (ctypes.c_uint32 * 6)(*low_and_high)) == 0:
+        for number in capabilities:
+            check(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0), "ambient capability")
 
 
 def program_path(name: str, search: str, cwd: str) -> str:

@@ -47,6 +47,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     backoff_base_s: float = 0.1
     backoff_limit_s: float = 30.0
     forgiven_after_s: float = 60.0
+    has_free_restart: bool = False  # the first failure costs no pause
     drain_s: float = 0.0
     terminate_s: float = 5.0
 
@@ -139,6 +140,8 @@ def step(life: Life, event: Event, now: float, *, jitter: float, policy: Policy)
 
 def backoff_s(n_failures: int, jitter: float, policy: Policy) -> float:
     """The pause before the next start: doubled with every failure in a row, spread over its second half."""
+    if policy.has_free_restart and n_failures == 1:
+        return 0.0
     pause = min(policy.backoff_limit_s, policy.backoff_base_s * 2.0 ** min(n_failures - 1, 32))
     return pause * (0.5 + jitter / 2)
 

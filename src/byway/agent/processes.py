@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,11 +33,14 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str = "/"
     record: str = ""  # empty: not detached, not recorded
     fingerprint: str = ""  # of what the process was started for; written into the record
+    n_restarts: int = 0  # how often it was started again before, also by earlier agents; likewise
     netns: str = ""
     binds: tuple[tuple[str, str], ...] = ()
     uid: int | None = None
     gid: int | None = None
     no_new_privileges: bool = False
+    capabilities: tuple[int, ...] = ()  # kept when root is given up, by their numbers in capabilities(7)
+    descriptors: tuple[int, ...] = ()  # of the caller; the process inherits them as 3, 4, …
 
     def command(self) -> list[str]:
         """The command line of the launcher."""
@@ -50,6 +54,7 @@ class ProcessRecord(msgspec.Struct, frozen=True):
     start: int
     boot: str
     fingerprint: str = ""
+    n_restarts: int = 0
 
 
 class Process:
@@ -131,9 +136,19 @@ def start(specification: Launch, log: Path) -> Process:
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
+        *_inheritance(specification.descriptors),
     ]
     pid = os.posix_spawn(sys.executable, specification.command(), specification.env, file_actions=actions)
     return Process(pid, os.pidfd_open(pid), specification.fingerprint, is_child=True)
+
+
+def _inheritance(descriptors: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """In two steps, by way of numbers above all of them: no copy lands on one that is still to be copied."""
+    above = max((_STANDARD_FILES + len(descriptors), *(fd + 1 for fd in descriptors)))
+    for offset, fd in enumerate(descriptors):
+        yield os.POSIX_SPAWN_DUP2, fd, above + offset
+    for offset in range(len(descriptors)):
+        yield os.POSIX_SPAWN_DUP2, above + offset, _STANDARD_FILES + offset
 
 
 def adopted(record: Path) -> Process | None:

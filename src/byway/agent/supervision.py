@@ -83,6 +83,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Runs until stopped for good (by its owner cancelling it: the process then goes on)."""
+        known = processes.read_record(self._record)
+        if known is not None:  # an earlier agent's: the count is the process's, not the agent's
+            self.life = msgspec.structs.replace(self.life, n_restarts=known.n_restarts)
         try:
             while True:
                 await self._advance(await self._next_event())
@@ -143,7 +146,10 @@ class Supervisor:
 
     def _started(self) -> Process:
         launch = msgspec.structs.replace(
-            self._body.launch(), record=str(self._record), fingerprint=self._body.fingerprint
+            self._body.launch(),
+            record=str(self._record),
+            fingerprint=self._body.fingerprint,
+            n_restarts=self.life.n_restarts,
         )
         return processes.start(launch, self._log_file)
 

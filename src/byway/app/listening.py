@@ -20,6 +20,18 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def is_forbidden(host: str, port: int) -> bool:
+    """Whether this user may not listen there: the lowest ports are for root, or who has CAP_NET_BIND_SERVICE."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def holder(port: int) -> str:
     """The process that listens on a port, as `nginx (pid 812)`; empty where that cannot be seen."""
     inodes = _inodes(port)

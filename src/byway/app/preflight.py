@@ -13,7 +13,7 @@ from byway.agent.binary import envoy_binary
 from byway.agent.interception import commands
 from byway.agent.launch import program_path
 from byway.agent.plan import Plan, WorkloadPlan
-from byway.app.listening import holder, is_free
+from byway.app.listening import holder, is_forbidden, is_free
 from byway.app.meshfile import Description
 from byway.app.serving import address_parts
 from byway.app.settings import LocalSettings
@@ -75,12 +75,15 @@ def check_network_tools() -> None:
 
 
 def check_ports(settings: LocalSettings, description: Description) -> None:
-    """Nobody listens where the control plane and the gateways are going to."""
+    """Nobody listens where the control plane and the gateways are going to, and this user may."""
     wanted = [("--admin", settings.admin), ("--xds", settings.xds)]
     wanted += [
         ("--ingress" if settings.ingress else f"gateways.{name}.listen", gateway.listen)
         for name, gateway in description.file.gateways.items()
     ]
+    for by, address in wanted:
+        if is_forbidden(*address_parts(address)):
+            raise UsageError(f"cannot listen: {address} is for root only (use sudo, or choose another by {by})")
     taken = [
         f"{address} is held by {_holder(address)} (choose another by {by})" for by, address in wanted if _taken(address)
     ]

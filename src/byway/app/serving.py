@@ -7,19 +7,32 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from byway.admin.security import HEALTH_PATHS
 from byway.agent.api import QuietServer
+
+_CONNECTION_LIMIT: Final = 256
+_TOO_MUCH: Final = JSONResponse(
+    {"error": "too many connections at once, try again"}, status_code=503, headers={"connection": "close"}
+)
 
 
 class HttpServer(QuietServer):
-    """The admin API's server, with its bounds."""
+    """The admin API's server, with its bounds; what asks for its health is answered beyond them."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
+            is_too_much = len(self.server_state.connections) > _CONNECTION_LIMIT
+            is_refused = is_too_much and scope["type"] == "http" and scope["path"] not in HEALTH_PATHS
+            await (_TOO_MUCH if is_refused else app)(scope, receive, send)
+
         config = uvicorn.Config(
-            app,
+            bounded,
             host=host,
             port=port,
             log_config=None,
@@ -27,7 +40,6 @@ class HttpServer(QuietServer):
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=2,
-            limit_concurrency=256,
         )
         super().__init__(config)
 

@@ -6,19 +6,22 @@ from pathlib import Path
 
 from byway.base.errors import FaultError, UsageError
 from byway.cli.options import State
-from byway.cli.state import known_states
+from byway.cli.state import known_states, states_at_work
 
 
 def command(*, state: State = None) -> int:
     """Stop a local mesh and clean up whatever it left on this machine.
 
-    Without --state, all meshes of this user are stopped. Processes, namespaces, links, rules and sockets go; the
-    state directory with the CA, the resources and the logs stays.
+    Without --state, all meshes of this user whose state is at its usual place are stopped; those that run from other
+    state directories are named and left alone. Processes, namespaces, links, rules and sockets go; the state directory
+    with the CA, the resources and the logs stays.
     """
     states = [Path(state).expanduser()] if state else list(known_states())
     if state and not states[0].is_dir():
         raise UsageError(f"there is no state directory {state} (it is made by `byway demo`, `up` and `serve`)")
-    if not states:
+    known = {folder.resolve() for folder in states}
+    elsewhere = [] if state else [folder for folder in states_at_work() if folder not in known]
+    if not states and not elsewhere:
         print("no mesh has run on this machine")
         return 0
     from byway.app.local import down
@@ -29,4 +32,6 @@ def command(*, state: State = None) -> int:
         except PermissionError as error:
             raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
         print(f"{folder}: down, nothing of it runs; CA, resources and logs stay there")
+    for folder in elsewhere:
+        print(f"{folder}: a mesh runs here and was left alone (byway down --state {folder} ends it)")
     return 0

@@ -7,17 +7,35 @@ or by being alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Final
 
 from byway.app.state import state_roots
 from byway.base.errors import FaultError, UsageError
 from byway.cli.wording import WrongUsageError
 
+_AGENT_LOCK: Final = ("run", ".agent.process.lock")
+
 
 def known_states() -> tuple[Path, ...]:
     """Every state directory on this machine that this user can see."""
     return tuple(child for root in state_roots() for child in _children(root))
+
+
+def states_at_work() -> tuple[Path, ...]:
+    """The state directory of every mesh that runs here, wherever it is: its agent holds a lock in it.
+
+    Those of other users are seen by root only.
+    """
+    found = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):  # another user's process, or one that has just ended
+                opened = [fd.readlink() for fd in (process / "fd").iterdir()]
+                found |= {path.parents[1] for path in opened if path.parts[-2:] == _AGENT_LOCK}
+    return tuple(sorted(found))
 
 
 def _children(root: Path) -> list[Path]:
@@ -32,7 +50,7 @@ def running_state(given: str | None) -> Path:
     if given:
         return _existing(Path(given).expanduser())
     planned = [state for state in known_states() if _is_there(state / "plan.json")]
-    alive = [state for state in planned if _is_there(state / "agent.sock")] or planned
+    alive = [state for state in planned if _is_there(state / "agent.sock")] or list(states_at_work()) or planned
     if len(alive) == 1:
         return alive[0]
     if not alive:

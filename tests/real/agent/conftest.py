@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -37,7 +36,13 @@ from byway.agent.binary import EnvoyNotFound, envoy_binary
 from byway.agent.desk import AgentDesk
 from byway.agent.interception import network
 from byway.agent.interception.addresses import workload_addresses
-from byway.agent.interception.names import namespace_name, namespace_path
+from byway.agent.interception.names import (
+    bridge_name,
+    chain_prefix,
+    link_prefix,
+    namespace_name,
+    namespace_path,
+)
 from byway.agent.plan import NetworkPlan, Plan, PortPlan, WorkloadPlan, plan_json
 from byway.agent.workload_socket import METRICS, TRACES
 from byway.authority.authority import Authority
@@ -128,7 +133,7 @@ class ControlPlane:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.port = 0
-        self.has_listeners = True
+        self.listeners = (("outbound", PORT_OUTBOUND, False), ("inbound", PORT_INBOUND, True))  # name, port, has TLS
         self.trust_domain = TrustDomain("cluster.local")
         self.desk = AgentDesk(self.trust_domain, SystemClock())
         self.nodes: list[str] = []  # node ids of discovery streams, in order
@@ -175,9 +180,8 @@ class ControlPlane:
             response = discovery_pb2.DeltaDiscoveryResponse(type_url=request.type_url, nonce=str(n_answers))
             if request.type_url == TYPE_LISTENER:
                 self.resumed.append(dict(request.initial_resource_versions))
-                if self.has_listeners and not request.initial_resource_versions:
-                    response.resources.append(listener("outbound", PORT_OUTBOUND, has_tls=False))
-                    response.resources.append(listener("inbound", PORT_INBOUND, has_tls=True))
+                if not request.initial_resource_versions:
+                    response.resources.extend(listener(n, port, has_tls=has_tls) for n, port, has_tls in self.listeners)
             yield response.SerializeToString()
 
     async def _measure(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
@@ -277,13 +281,15 @@ async def eventually(probe: Callable[[], Awaitable[Any]], limit_s: float) -> Any
     raise AssertionError(f"nothing within {limit_s} s ({fault})")
 
 
-def host_network() -> str:
-    """Rules, links, namespaces, routes and forwarding, as text; without the times and counters of what was read."""
-    text = ""
+def host_network(mesh: str) -> list[str]:
+    """What is a mesh's own of the host's rules, links, namespaces, routes and shared note, as lines; others' come and go."""
+    marks = (bridge_name(mesh), link_prefix(mesh), chain_prefix(mesh), f"byway-{mesh}-", f'"{mesh}"')
+    lines: list[str] = []
     for command in (["iptables-save"], ["ip", "-br", "link"], ["ip", "netns"], ["ip", "route"]):
-        text += subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = [re.sub(r" \[\d+:\d+\]$", "", line) for line in text.splitlines() if not line.startswith("#")]
-    return "\n".join(lines) + Path("/proc/sys/net/ipv4/ip_forward").read_text()
+        lines += subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    with contextlib.suppress(FileNotFoundError):
+        lines += Path("/run/byway/host.json").read_text().splitlines()
+    return [line for line in lines if any(mark in line for mark in marks)]
 
 
 def free_port() -> int:
@@ -356,8 +362,9 @@ def free_port_fixture() -> Callable[[], int]:
 
 
 @pytest.fixture(name="host_network")
-def host_network_fixture() -> Callable[[], str]:
-    return host_network
+def host_network_fixture(mesh: Mesh) -> Callable[[], list[str]]:
+    """Those of this test's mesh, which has the same name in every plan that it is given."""
+    return lambda: host_network(mesh.plan.network_name)
 
 
 @pytest.fixture(name="process_of")

@@ -16,6 +16,7 @@ import dns.rcode
 import pytest
 
 from byway.agent.dns_server import NAMES_FILE, READY_FILE, Duty, Served, serve
+from byway.agent.dns_sockets import opened
 
 NAME = "web.default.svc.cluster.local"
 
@@ -44,8 +45,9 @@ async def server(tmp_path: Path, free_port: Any, eventually: Any) -> AsyncIterat
     transport, resolver = await loop.create_datagram_endpoint(Resolver, local_addr=("127.0.0.1", 0))
     (tmp_path / NAMES_FILE).write_text(f'{{"{NAME}":"240.240.0.1"}}')
     upstream = f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
-    duty = Duty((Served("/proc/self/ns/net", "default"),), port=free_port(), resolvers=(upstream,))
-    serving = asyncio.create_task(serve(duty, tmp_path))
+    here = Path("/proc/self/ns/net")
+    duty = Duty((Served(str(here), "default"),), port=free_port(), resolvers=(upstream,))
+    serving = asyncio.create_task(serve(duty, tmp_path, [opened(here, duty.port)]))
 
     async def is_ready() -> bool:
         return (tmp_path / READY_FILE).exists()

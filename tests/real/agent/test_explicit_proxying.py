@@ -37,17 +37,16 @@ def explicit_mesh(mesh: Any, free_port: Any) -> Any:
             ),
         ),
     )
-    mesh.control.has_listeners = False
+    mesh.control.listeners = ()
     (mesh.state / "plan.json").write_bytes(plan_json(mesh.plan))
     return mesh
 
 
 async def test_workloads_run_in_the_hosts_namespace(explicit_mesh: Any, host_network: Any) -> None:
     """The host's network is not touched; readiness is asked at each workload's own port; the proxy is in the environment."""
-    before = host_network()
     await explicit_mesh.start_agent()
     await explicit_mesh.all_ready()
-    assert host_network() == before
+    assert host_network() == []
     for workload in explicit_mesh.plan.workloads:
         url = f"http://127.0.0.1:{workload.ready_port}/healthz/ready"
         answer = await asyncio.to_thread(urllib.request.urlopen, url, timeout=5)
@@ -56,7 +55,7 @@ async def test_workloads_run_in_the_hosts_namespace(explicit_mesh: Any, host_net
     port = explicit_mesh.plan.workload("web").explicit.outbound_port
     assert explicit_mesh.inside("web-1", sys.executable, "-c", SHOW).strip() == f"http://127.0.0.1:{port}"
     await explicit_mesh.stop_agent()
-    assert host_network() == before
+    assert host_network() == []
 
 
 async def test_a_drained_stop_ends_the_application_after_its_envoy_stopped_taking_requests(explicit_mesh: Any) -> None:

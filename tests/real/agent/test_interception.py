@@ -107,13 +107,12 @@ async def test_the_control_plane_can_read_any_envoy_and_sees_every_state(mesh: A
 
 
 async def test_an_orderly_stop_leaves_the_host_as_it_was(mesh: Any, host_network: Any, process_of: Any) -> None:
-    """Rules, links, namespaces, routes and the forwarding switch are equal before and after."""
-    before = host_network()
+    """Nothing is left of the mesh's rules, links, namespaces and routes."""
     await mesh.start_agent()
     workloads = await mesh.all_ready()
-    assert host_network() != before
+    assert len(host_network()) > 8
     await mesh.stop_agent()
-    assert host_network() == before
+    assert host_network() == []
     for instance, process in (("web-1", "envoy"), ("web-1", "application"), ("edge-1", "envoy")):
         assert processes.start_time(process_of(workloads, instance, process)) is None
     assert Layout(mesh.state).remembered() == ()
@@ -123,18 +122,17 @@ async def test_everything_can_be_removed_after_everything_was_killed(mesh: Any, 
     """The agent killed with -9, a removal without it ends its processes and takes the network back; a second one
     finds nothing.
     """
-    before = host_network()
     await mesh.start_agent()
     await mesh.all_ready()
     await mesh.kill_agent()
+    assert len(host_network()) > 8
     await asyncio.to_thread(teardown.remove_everything, mesh.state)
-    assert host_network() == before
+    assert host_network() == []
     await asyncio.to_thread(teardown.remove_everything, mesh.state)
 
 
 async def test_the_agent_ends_everything_when_its_owner_is_gone(mesh: Any, host_network: Any) -> None:
     """The owner killed with -9, the agent removes all that it made, and itself."""
-    before = host_network()
     owner = await asyncio.create_subprocess_exec("sleep", "60")
     await mesh.start_agent(owner_pid=owner.pid)
     await mesh.all_ready()
@@ -142,4 +140,4 @@ async def test_the_agent_ends_everything_when_its_owner_is_gone(mesh: Any, host_
     await owner.wait()
     async with asyncio.timeout(25):
         await mesh.agent.wait()
-    assert host_network() == before
+    assert host_network() == []

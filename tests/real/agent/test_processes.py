@@ -147,7 +147,7 @@ async def test_privileges_are_dropped_for_good(tmp_path: Path) -> None:
 
 
 async def test_a_supervisor_restarts_adopts_and_stops(tmp_path: Path) -> None:
-    """Cancelled, it leaves the process; the next one adopts it; stopped, it ends it."""
+    """Cancelled, it leaves the process; the next one adopts it, and its count of restarts; stopped, it ends it."""
     record = tmp_path / "app.process"
     first = supervisor(body := Sleeping(record), record)
     running = asyncio.create_task(first.run())
@@ -168,6 +168,7 @@ async def test_a_supervisor_restarts_adopts_and_stops(tmp_path: Path) -> None:
         await second.reached(Phase.READY)
         assert second.process is not None
         assert (second.process.pid, other.n_launches) == (pid, 0)
+        assert (first.life.n_restarts, second.life.n_restarts) == (1, 1)
         second.tell(lifecycle.WasAskedToStop())
         await second.reached(Phase.STOPPED)
     assert processes.adopted(record) is None

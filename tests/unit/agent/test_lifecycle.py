@@ -65,6 +65,12 @@ def test_pauses_double_up_to_their_limit_and_are_spread() -> None:
     assert backoff_s(3, 0.0, POLICY) == pytest.approx(0.2)
 
 
+def test_a_free_restart_is_the_first_failure_only() -> None:
+    """The process is back at once; one that fails again pauses like any other."""
+    policy = Policy(backoff_base_s=0.1, has_free_restart=True)
+    assert [backoff_s(n, 1.0, policy) for n in (1, 2, 3)] == pytest.approx([0, 0.2, 0.4])
+
+
 def test_a_process_that_ran_long_enough_is_forgiven() -> None:
     """The failures in a row start anew."""
     crash: list[tuple[float, Event]] = [
