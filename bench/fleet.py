@@ -42,6 +42,8 @@ def results(scope: Scope, folder: Path, progress: Progress) -> tuple[Result, ...
         changes = change.results(mesh, scope, progress)
         progress.say("fleet: memory of control plane, agent, prover and DNS server")
         figures = (*memory.results(mesh, idle, called), *changes, first_call.result(first))
+        progress.say("fleet: first calls of the same edges by a sidecar that has just started")
+        figures += (first_call.known(mesh, ONLOOKER, (*edges[0], *edges[1])),)
         _check_load(mesh)
         return figures
 

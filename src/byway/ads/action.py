@@ -47,6 +47,17 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     revisions: Revisions | None = None
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """Some call is waiting for this resource, which the proxy had not been given: it asked on demand.
+
+    `name` is the resource's own, whatever spelling was asked for; not `is_there`: the mesh has no such thing.
+    """
+
+    type_url: str
+    name: str
+    is_there: bool
+
+
 class Watch(msgspec.Struct, frozen=True):
     """From now on the session depends on the keys `added`, and no more on those `dropped`."""
 
@@ -61,4 +72,4 @@ class Close(msgspec.Struct, frozen=True):
     message: str
 
 
-Action: TypeAlias = Send | Refused | Watch | Close
+Action: TypeAlias = Send | Refused | Asked | Watch | Close

@@ -73,5 +73,15 @@ class Catalogue(Protocol):
     def roots(self, proxy: Proxy) -> Key:
         """The key whose change means that `listeners` or `clusters` may differ."""
 
+    def known(self, proxy: Proxy) -> tuple[tuple[str, str], ...]:
+        """Type and name of the virtual hosts and on-demand clusters that `proxy` is to hold before it asks.
+
+        Read once, when the proxy's process starts, so a later difference is no change of the mesh. A name that `lookup` does
+        not know is passed over.
+        """
+
+    def asked(self, proxy: Proxy, type_url: str, name: str) -> None:
+        """`proxy` asked on demand for this resource, which there is; it may be `known` from its next start on."""
+
     async def settled(self) -> None:
         """Returns at once, unless a proposal is being proved: then once it is decided."""

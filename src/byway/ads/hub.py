@@ -16,7 +16,7 @@ from collections import deque
 import msgspec
 
 from byway.ads import wire
-from byway.ads.action import Close, Refused, Revisions, Send, Watch
+from byway.ads.action import Asked, Close, Refused, Revisions, Send, Watch
 from byway.ads.catalogue import Catalogue, Key, Proxy
 from byway.ads.event import Changed, Requested, Tick
 from byway.ads.outbox import Outbox
@@ -46,6 +46,7 @@ class ConnectedProxy(msgspec.Struct, frozen=True, kw_only=True):
     n_removed: dict[str, int]
     held: dict[str, dict[str, str]]  # type → name → version
     n_queued_bytes: int
+    n_asked: int  # names that a call had to wait for
 
 
 class Stream:
@@ -59,6 +60,7 @@ class Stream:
         self.keys: set[Key] = set()
         self.changed: set[Key] = set()
         self.due = 0.0
+        self.n_asked = 0
         self.rollouts: deque[Rollout] = deque()  # that wait for this proxy, oldest first
 
     def rollouts_of(self, revisions: Revisions | None) -> list[Rollout]:
@@ -86,6 +88,7 @@ class Stream:
             n_removed={s.type_url: s.n_removed for s in subscriptions},
             held={s.type_url: {name: unit.version for name, unit in s.held.items()} for s in subscriptions},
             n_queued_bytes=self.outbox.n_bytes,
+            n_asked=self.n_asked,
         )
 
 
@@ -97,6 +100,7 @@ class Hub:
         self.revision = 0
         self.n_pushes = 0
         self.n_sent = 0  # resources and removals, to all proxies
+        self.n_asked = 0  # names that some call had to wait for
         self._clock = clock
         self._pace = pace or Pace()
         self._streams: dict[Stream, None] = {}
@@ -218,6 +222,8 @@ class Hub:
                         rollout.sent(n_resources)
                 case Refused():
                     self._refused(stream, action)
+                case Asked():
+                    self._asked(stream, action)
                 case Watch():
                     self._watch(stream, action.added)
                     self._unwatch(stream, action.dropped)
@@ -226,6 +232,12 @@ class Hub:
         reached = stream.session.reached_revision
         while stream.rollouts and stream.rollouts[0].revision <= reached:
             stream.rollouts.popleft().reached(stream, now)
+
+    def _asked(self, stream: Stream, asked: Asked) -> None:
+        stream.n_asked += 1
+        self.n_asked += 1
+        if asked.is_there:
+            self.catalogue.asked(stream.proxy, asked.type_url, asked.name)
 
     def _refused(self, stream: Stream, refused: Refused) -> None:
         for rollout in stream.rollouts_of(refused.revisions):

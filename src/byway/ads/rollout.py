@@ -7,7 +7,7 @@ meanwhile is affected no more: it gets the newest state when it comes back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -48,8 +48,8 @@ class Rollout:
         self.started_at = now
         self.n_connected = n_connected
         self._waiting: set[object] = set(affected)
-        self._n_affected = len(self._waiting)
-        self._n_acked = 0
+        self._affected: set[object] = set(self._waiting)
+        self._acked: set[object] = set()
         self._n_resources_sent = 0
         self._refusals: list[Nack] = []
         self._refusing: set[object] = set()
@@ -70,38 +70,49 @@ class Rollout:
         """One proxy has answered to all of it."""
         if stream in self._waiting:
             self._waiting.discard(stream)
-            self._n_acked += stream not in self._refusing
+            if stream not in self._refusing:
+                self._acked.add(stream)
             self._end_if_complete(now)
 
     def left(self, stream: object, now: float) -> None:
         """One proxy went away."""
         if stream in self._waiting:
             self._waiting.discard(stream)
-            self._n_affected -= 1
+            self._affected.discard(stream)
             self._end_if_complete(now)
 
-    async def done(self, timeout_s: float) -> RolloutResult:
-        """How far it has come once every affected proxy answered, at the latest after `timeout_s`."""
+    async def done(self, timeout_s: float, earlier: Sequence[Rollout] = ()) -> RolloutResult:
+        """How far it has come once every affected proxy answered, at the latest after `timeout_s`.
+
+        `earlier` are those that it ends the sequence of: the result is of all of them.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._ended.wait()
         except TimeoutError:
-            return self.result(self.started_at + timeout_s)
-        return self.result(self.started_at)
+            return _joined((*earlier, self), self.started_at + timeout_s)
+        return _joined((*earlier, self), self.started_at)
 
     def result(self, now: float) -> RolloutResult:
         """How far it has come."""
-        ended_at = now if self._ended_at is None else self._ended_at
-        return RolloutResult(
-            n_affected=self._n_affected,
-            n_acked=self._n_acked,
-            n_connected=self.n_connected,
-            seconds=ended_at - self.started_at,
-            refusals=tuple(self._refusals),
-            n_resources_sent=self._n_resources_sent,
-        )
+        return _joined((self,), now)
 
     def _end_if_complete(self, now: float) -> None:
         if not self._waiting and self._ended_at is None:
             self._ended_at = now
             self._ended.set()
+
+
+def _joined(rollouts: Sequence[Rollout], now: float) -> RolloutResult:
+    """A proxy counts once, and has acknowledged if it has acknowledged all."""
+    affected = {stream for rollout in rollouts for stream in rollout._affected}
+    lagging = {stream for rollout in rollouts for stream in rollout._affected - rollout._acked}
+    ended_at = [now if rollout._ended_at is None else rollout._ended_at for rollout in rollouts]
+    return RolloutResult(
+        n_affected=len(affected),
+        n_acked=len(affected - lagging),
+        n_connected=rollouts[-1].n_connected,
+        seconds=max(ended_at) - rollouts[0].started_at,
+        refusals=tuple(nack for rollout in rollouts for nack in rollout._refusals),
+        n_resources_sent=sum(rollout._n_resources_sent for rollout in rollouts),
+    )

@@ -6,6 +6,11 @@ type in the order of delivery, compare each dirty name's goal with its state and
 through the gate of `order`. What has to wait stays dirty and is seen again after the next event. So there is no script
 of steps that a lost, late or repeated message could derail: a session is always one plan away from its goal.
 
+Prewarming: a process that has just started is given what the catalogue knows that it will call. Clusters go with the first
+answer about clusters, virtual hosts with the first about virtual hosts, for which its listener waits: so the first call finds
+them there. From then on they are like what was asked for. After a reconnect, what is held and was not asked for is known by
+that: it came unasked.
+
 Refusals: a response of several resources is sent again one by one; a resource refused alone is not sent again before
 it changes, and its predecessor stays. After a reconnect the proxy names the versions it holds, and gets what differs.
 """
@@ -15,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from byway.ads.action import Action, Close, Entry, Refused, Revisions, Send
+from byway.ads.action import Action, Asked, Close, Refused, Revisions, Send
 from byway.ads.catalogue import PLACEHOLDER, Catalogue, Proxy
 from byway.ads.event import Changed, Event, Requested, Tick
 from byway.ads.order import DELIVERY, INHERITANCE_GRACE_S, ROUTING_TYPES, Clusters, Gate, required_clusters
@@ -33,6 +38,8 @@ from byway.ads.watch import Watched
 from byway.model import names
 
 MAX_NAMES: Final = 4_096
+PREWARM_PATIENCE_S: Final = 5.0
+"""A starting listener waits no longer for what its workload is known to call."""
 ANSWER_DEADLINE_S: Final = 60.0
 """Longer than Envoy's own wait for a cluster to warm (15 s), during which it acknowledges nothing of that type."""
 MAX_RESPONSE_BYTES: Final = 1 << 20
@@ -52,6 +59,7 @@ class Session:
         self._required: dict[str, int | None] = {}
         self._is_routing_moved = False
         self._flights: dict[str, tuple[Subscription, Flight]] = {}
+        self._forecast: set[str] = set()  # virtual hosts that the first answer waits for
         self._stuck: set[tuple[str, str]] = set()
         self._n_responses = 0
         self._opened_at = 0.0  # when the proxy subscribed to a type it had not yet asked for on this stream
@@ -63,13 +71,13 @@ class Session:
     def is_in_sync(self) -> bool:
         """Whether the proxy holds all that it should, and refused nothing of it."""
         is_open = self._cds.is_open and self.subscriptions[names.TYPE_LISTENER].is_open
-        is_moving = bool(self._flights or self._stuck or any(s.dirty for s in self.subscriptions.values()))
+        is_moving = bool(self._flights or self._stuck or any(s.dirty for s in self.subscriptions.values() if s.is_open))
         return is_open and not is_moving and not any(self.rejections())
 
     @property
     def reached_revision(self) -> int:
         """The last publication that the proxy has answered to in whole, as have all before it."""
-        pending = [d for s in self.subscriptions.values() for d in s.dirty.values() if d is not None]
+        pending = [d for s in self.subscriptions.values() if s.is_open for d in s.dirty.values() if d is not None]
         pending += [f.revisions.first for _, f in self._flights.values() if f.revisions is not None]
         return min(pending) - 1 if pending else self.revision
 
@@ -125,6 +133,8 @@ class Session:
         for name in event.subscribe:
             if name != WILDCARD:
                 self._subscribe(subscription, name, inherited)
+        for name in subscription.came_unasked() if inherited else ():
+            self._give(subscription, name)
         return None
 
     def _changed(self, event: Changed) -> None:
@@ -158,6 +168,8 @@ class Session:
             self._subscribe(subscription, PLACEHOLDER, event.initial_versions)
         if subscription is self._cds:
             self._clusters.inherit(now, self._watched.has_endpoints)
+            if subscription.is_greeting_owed:
+                self._prewarm()
         elif subscription is self._eds:
             for name in held:
                 self._clusters.settle(name)
@@ -168,7 +180,23 @@ class Session:
         # A version that came from an earlier stream needs no answer, unless its cluster was sent on this one.
         is_warming = subscription is self._eds and name in self._clusters.warming
         if is_warming or subscription.names[name] not in inherited:
-            subscription.owed.add(subscription.names[name])
+            actual = subscription.names[name]
+            subscription.owed.add(actual)
+            if subscription.is_on_demand and name != PLACEHOLDER:
+                self._actions.append(Asked(subscription.type_url, actual, subscription.wanted[actual] is not None))
+
+    def _prewarm(self) -> None:
+        for type_url, name in self._watched.known():
+            self._give(self.subscriptions[type_url], name)
+        self._forecast = set(self.subscriptions[names.TYPE_VIRTUAL_HOST].wanted)
+
+    def _give(self, subscription: Subscription, name: str) -> None:
+        """Have the proxy hold `name`, if the mesh has it, as if it had asked, though no call waits for it."""
+        if self._watched.lookup(subscription.type_url, name).resource is None:
+            self._watched.drop(subscription.type_url, name)
+        elif len(subscription.asked) < MAX_NAMES:
+            subscription.asked[name] = None
+            self._want(subscription, name, None)
 
     def _unsubscribe(self, subscription: Subscription, name: str) -> None:
         self._is_routing_moved = True
@@ -281,24 +309,32 @@ class Session:
     # --- delivery ---
 
     def _deliver(self, subscription: Subscription, now: float) -> None:
+        if not subscription.is_open:
+            return
         batch: dict[str, Need] = {}
         n_bytes = 0
         n_sent = len(self._actions)
         for name in list(subscription.dirty):
-            need = None if name in subscription.flying else self._admitted_need(subscription, name)
+            is_early = name == PLACEHOLDER and self._is_prewarming(subscription, batch, now)
+            need = None if is_early or name in subscription.flying else self._admitted_need(subscription, name)
             if need is None:
                 continue
             if name in subscription.alone:
                 self._send(subscription, {name: need}, now)
                 continue
-            n_bytes += _size(need)
+            n_bytes += need.n_bytes
             if batch and n_bytes > MAX_RESPONSE_BYTES:
                 self._send(subscription, batch, now)
-                batch, n_bytes = {}, _size(need)
+                batch, n_bytes = {}, need.n_bytes
             batch[name] = need
         is_greeting = subscription.is_greeting_owed and not subscription.dirty and len(self._actions) == n_sent
-        if batch or (is_greeting and subscription.is_open):
+        if batch or is_greeting:
             self._send(subscription, batch, now)
+
+    def _is_prewarming(self, hosts: Subscription, batch: Mapping[str, Need], now: float) -> bool:
+        """Whether the answer that opens a starting proxy's listener should wait for what is to come with it."""
+        is_missing = any(name in hosts.dirty and name not in batch for name in self._forecast)
+        return is_missing and now - self._opened_at < PREWARM_PATIENCE_S
 
     def _admitted_need(self, subscription: Subscription, name: str) -> Need | None:
         """What may be told to the proxy about `name` now; a name that waits stays dirty, others are cleared."""
@@ -345,9 +381,7 @@ class Session:
             Send(
                 type_url=subscription.type_url,
                 nonce=flight.nonce,
-                entries=tuple(
-                    _entry(subscription, name, need) for name, need in units.items() if isinstance(need, Unit)
-                ),
+                entries=tuple(subscription.entry(n, need) for n, need in units.items() if isinstance(need, Unit)),
                 removed=tuple(name for name, need in units.items() if isinstance(need, Removal)),
                 revisions=revisions,
             )
@@ -362,17 +396,3 @@ class Session:
                 self._clusters.depart(name)
                 if name in self._eds.owed:
                     self._eds.touch(name, flight.revisions.first if flight.revisions else None)
-
-
-def _size(need: Need) -> int:
-    if isinstance(need, Removal) or need.resource is None:
-        return 64
-    return len(need.resource.any_bytes)
-
-
-def _entry(subscription: Subscription, name: str, unit: Unit) -> Entry:
-    aliases: tuple[str, ...] = ()
-    if subscription.type_url == names.TYPE_VIRTUAL_HOST:
-        aliases = tuple(subscription.aliases.get(name, (name,)))
-    body = None if unit.resource is None else unit.resource.any_bytes
-    return Entry(name, unit.version, body, aliases)

@@ -12,11 +12,11 @@ Envoy never asks for a name twice.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
-from byway.ads.action import Revisions
+from byway.ads.action import Entry, Revisions
 from byway.ads.catalogue import Lookup
 from byway.model import names
 from byway.xds.resource import Resource
@@ -39,11 +39,17 @@ class Unit(msgspec.Struct, frozen=True):
         """The unit of a resource."""
         return cls(resource.version, resource)
 
+    @property
+    def n_bytes(self) -> int:
+        """What it adds to a response, nearly."""
+        return 64 if self.resource is None else len(self.resource.any_bytes)
+
 
 class Removal(msgspec.Struct, frozen=True):
     """A name that the proxy must give up; `is_asked` if it will be told should it come back."""
 
     is_asked: bool
+    n_bytes: ClassVar[int] = 64
 
 
 Need: TypeAlias = Unit | Removal
@@ -90,6 +96,19 @@ class Subscription:
         self.alone: set[str] = set()  # refused in company: the next attempt goes in a response of its own
         self.n_sent = 0
         self.n_removed = 0
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether the proxy asks for a name only when a call needs it."""
+        return self.type_url == names.TYPE_VIRTUAL_HOST or (self.type_url == names.TYPE_CLUSTER and self.is_wildcard)
+
+    def came_unasked(self) -> tuple[str, ...]:
+        """What the proxy holds that is sent on demand, but that it never asked for: it was prewarmed on an earlier stream."""
+        if self.type_url == names.TYPE_VIRTUAL_HOST:
+            return tuple(name for name in self.held if name not in self.wanted)
+        if self.type_url == names.TYPE_CLUSTER:
+            return tuple(n for n in self.held if n not in self.wanted and n.startswith(names.ON_DEMAND_CLUSTER))
+        return ()
 
     def touch(self, name: str, revision: int | None) -> None:
         """Have `name` looked at again."""
@@ -178,6 +197,11 @@ class Subscription:
             return held if name in self.owed and held.resource is not None else None
         is_awaited = held is None or name in self.owed
         return Unit(ABSENT) if is_awaited and self.type_url == names.TYPE_VIRTUAL_HOST else None
+
+    def entry(self, name: str, unit: Unit) -> Entry:
+        """`unit` as a response has it; a virtual host goes by every spelling that was asked for."""
+        aliases = tuple(self.aliases.get(name, (name,))) if self.type_url == names.TYPE_VIRTUAL_HOST else ()
+        return Entry(name, unit.version, None if unit.resource is None else unit.resource.any_bytes, aliases)
 
     def take_off(self, flight: Flight) -> None:
         """The units of `flight` are on their way."""

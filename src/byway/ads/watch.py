@@ -50,6 +50,10 @@ class Watched:
             del self._questions[key]
             self._note(key, is_added=False)
 
+    def known(self) -> tuple[Question, ...]:
+        """What the proxy is to hold before it asks."""
+        return self._catalogue.known(self._proxy)
+
     def has_endpoints(self, cluster: str) -> bool:
         """Whether the endpoints of `cluster` come over EDS."""
         return self._catalogue.lookup(self._proxy, names.TYPE_ENDPOINTS, cluster).resource is not None

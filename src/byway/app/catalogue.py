@@ -7,11 +7,20 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Literal
 
 from byway.ads.catalogue import Lookup, Proxy, Refusal
+from byway.app.prewarm import Prewarm
+from byway.derive.egress import egress
 from byway.derive.endpoints import workload
 from byway.derive.lowered import mesh_defaults
 from byway.engine import Database, Root
 from byway.identity.spiffe import workload_id
-from byway.model.names import TYPE_CLUSTER, TYPE_ENDPOINTS, TYPE_LISTENER, TYPE_ROUTE, TYPE_VIRTUAL_HOST
+from byway.model.names import (
+    ON_DEMAND_CLUSTER,
+    TYPE_CLUSTER,
+    TYPE_ENDPOINTS,
+    TYPE_LISTENER,
+    TYPE_ROUTE,
+    TYPE_VIRTUAL_HOST,
+)
 from byway.model.workload import Interception
 from byway.xds import resources
 
@@ -23,8 +32,9 @@ class MeshCatalogue:
     sees it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prewarm: Prewarm | None = None) -> None:
         self._database = database
+        self._prewarm = prewarm
         self._held: set[Root] = set()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -68,6 +78,19 @@ class MeshCatalogue:
         value = root.value(self._database)
         return Lookup(self._hold(root), value)
 
+    def known(self, proxy: Proxy) -> tuple[tuple[str, str], ...]:
+        """What the proxy's workload is known to call."""
+        return self._prewarm.known(proxy) if self._prewarm is not None else ()
+
+    def asked(self, proxy: Proxy, type_url: str, name: str) -> None:
+        """Has it remembered that the proxy's workload calls this."""
+        if self._prewarm is not None:
+            self._prewarm.asked(proxy, type_url, name)
+
+    def is_read(self, namespace: str, instance: str) -> bool:
+        """Whether some proxy stands beside this instance and holds what belongs there."""
+        return Root(resources.outline, (namespace, instance)) in self._held
+
     async def settled(self) -> None:
         """Waits while a proposal is being proved."""
         await self._settled.wait()
@@ -98,14 +121,28 @@ class MeshCatalogue:
         if type_url == TYPE_LISTENER:
             return Root(resources.listener_resource, where)
         if type_url == TYPE_CLUSTER:
-            is_shared = name.startswith(("outbound|", "tcp|"))
-            if is_shared:
+            if name.startswith(ON_DEMAND_CLUSTER):
+                return Root(resources.called_cluster, where)
+            if name.startswith("outbound|"):
                 return Root(resources.cluster_resource, (proxy.namespace, name))
             return Root(resources.instance_cluster_resource, where)
         if type_url == TYPE_ENDPOINTS:
-            return Root(resources.endpoints_resource, (proxy.namespace, name))
+            return self._endpoints_root(proxy, name)
         if type_url == TYPE_VIRTUAL_HOST:
             return Root(resources.virtual_host_for, where)
         if type_url == TYPE_ROUTE:
             return Root(resources.route_resource, where)
         return None
+
+    def _endpoints_root(self, proxy: Proxy, name: str) -> Root:
+        """Shared as widely as can be, since endpoints change most.
+
+        What the proxy may call is in the key as it is now: where that changes what it gets, its cluster changes, and Envoy asks
+        for endpoints anew.
+        """
+        if name.startswith(ON_DEMAND_CLUSTER):
+            found = workload(self._database, proxy.namespace, proxy.instance)
+            hosts = egress(self._database, proxy.namespace, found.labels if found else ())
+            if hosts is not None:
+                return Root(resources.called_endpoints, (proxy.namespace, hosts, name))
+        return Root(resources.endpoints_resource, (proxy.namespace, name))

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import grpc.aio
+import msgspec
 import structlog
 
 from byway.admin.api import admin_app
@@ -22,6 +24,7 @@ from byway.agent.binary import envoy_binary
 from byway.agent.desk import AgentDesk
 from byway.app.catalogue import MeshCatalogue
 from byway.app.mesh import Mesh
+from byway.app.prewarm import Prewarm
 from byway.app.proposal import Proposals
 from byway.app.serving import HttpServer, address_parts, ended_by_signals, owner_watched
 from byway.app.settings import ControlPlaneSettings
@@ -72,9 +75,10 @@ class ControlPlane:
         self._state = Path(settings.state)
         self._clock = SystemClock()
         self._trust_domain = TrustDomain(DEFAULT_TRUST_DOMAIN)
-        self.database = Database()
-        self.world = World(self.database, MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN, sampling=settings.sampling))
-        self.catalogue = MeshCatalogue(self.database)
+        self.database = Database(timer=time.perf_counter)
+        self.world = World(self.database, _defaults(settings))
+        self.prewarm = Prewarm(self.database, self._clock, self._state / "calls.json")
+        self.catalogue = MeshCatalogue(self.database, self.prewarm)
         self.hub = Hub(self.catalogue, self._clock)
         self.desk = AgentDesk(self._trust_domain, self._clock)
         self.observatory = Observatory(self._clock, self._sender)
@@ -99,6 +103,8 @@ class ControlPlane:
         source = await StoreSource.open(self._state / "store.sqlite")
         stack.push_async_callback(source.close)
         await self._load(source)
+        await self.prewarm.load()
+        stack.push_async_callback(self.prewarm.save)
         binary = envoy_binary(settings.envoy, os.environ)
         prover = await stack.enter_async_context(EnvoyProver(binary))
         writer = Writer(
@@ -122,6 +128,8 @@ class ControlPlane:
         )
         tasks.append(asyncio.create_task(self.hub.run(), name="hub"))
         tasks.append(asyncio.create_task(self._tidy(), name="tidy"))
+        learning = self.prewarm.run(self.observatory.windows, self.catalogue.settled)
+        tasks.append(asyncio.create_task(learning, name="prewarm"))
         await self._open_doors(stack, tasks, authority, mesh)
         mesh.is_ready = True
 
@@ -216,12 +224,21 @@ class ControlPlane:
         yield _metric("byway_xds_connected", "gauge", "Proxies that are connected.", self.hub.n_connected)
         yield _metric("byway_xds_pushes_total", "counter", "Changes told to proxies.", self.hub.n_pushes)
         yield _metric("byway_xds_resources_sent_total", "counter", "Resources sent to proxies.", self.hub.n_sent)
+        yield _metric("byway_xds_on_demand_total", "counter", "Names that a call had to wait for.", self.hub.n_asked)
+        yield _metric("byway_calls_known", "gauge", "Calls that workloads are known to make.", self.prewarm.n_known)
 
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self.catalogue.release(lambda key: bool(self.hub.readers(key)))
             self.observatory.expire()
+
+
+def _defaults(settings: ControlPlaneSettings) -> MeshDefaults:
+    base = MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN)
+    if not settings.sampling:
+        return base
+    return msgspec.structs.replace(base, sampling=settings.sampling, traces_servers=True)
 
 
 def _metric(name: str, kind: str, text: str, value: float) -> Metric:

@@ -7,6 +7,7 @@ from byway.engine import Database, query
 from byway.kinds.istio.authorization_policy import AuthorizationPolicy
 from byway.kinds.istio.gateway import Gateway
 from byway.kinds.istio.peer_authentication import PeerAuthentication
+from byway.kinds.istio.sidecar import Sidecar
 from byway.kinds.resource import ResourceId
 from byway.lowering.byway import mesh_config
 from byway.lowering.istio import (
@@ -14,11 +15,13 @@ from byway.lowering.istio import (
     destination_rule,
     gateway,
     peer_authentication,
+    sidecar,
     virtual_service,
     workload_entry,
 )
 from byway.lowering.kubernetes import service
 from byway.model.destination import DestinationPolicy
+from byway.model.egress import Egress
 from byway.model.labels import Labels, labels_of
 from byway.model.listener import GatewayServer
 from byway.model.mesh import MeshDefaults
@@ -27,7 +30,7 @@ from byway.model.route import RouteRules
 from byway.model.service import Service
 from byway.model.workload import Workload
 from byway.world.host import RESOURCE, STARTED_WITH
-from byway.world.index import INDEX
+from byway.world.index import ids_of_kind
 
 MESH_CONFIG_KIND = "MeshConfig"
 
@@ -88,6 +91,13 @@ def access_policy_of(db: Database, resource_id: ResourceId) -> AccessPolicy | No
 
 
 @query
+def egress_of(db: Database, resource_id: ResourceId) -> Egress | None:
+    """What this object lets its workloads call."""
+    resource = RESOURCE(db, resource_id)
+    return sidecar.egress(resource).value if resource else None
+
+
+@query
 def selector_of(db: Database, resource_id: ResourceId) -> Labels:
     """The labels that this policy or gateway selects workloads by."""
     resource = RESOURCE(db, resource_id)
@@ -96,6 +106,8 @@ def selector_of(db: Database, resource_id: ResourceId) -> Labels:
         return labels_of(spec.selector)
     if isinstance(spec, PeerAuthentication | AuthorizationPolicy) and spec.selector:
         return labels_of(spec.selector.match_labels)
+    if isinstance(spec, Sidecar) and spec.workload_selector:
+        return labels_of(spec.workload_selector.labels)
     return ()
 
 
@@ -103,7 +115,7 @@ def selector_of(db: Database, resource_id: ResourceId) -> Labels:
 def mesh_defaults(db: Database) -> MeshDefaults:
     """What holds across the mesh: the MeshConfig over what the control plane was started with."""
     base = STARTED_WITH(db, "mesh")
-    for resource_id in sorted(INDEX(db, ("kind", MESH_CONFIG_KIND))):
+    for resource_id in ids_of_kind(db, MESH_CONFIG_KIND):
         resource = RESOURCE(db, resource_id)
         if resource is not None:
             return mesh_config.mesh_defaults(resource, base).value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from byway.derive.clusters import ClusterName
+from byway.derive.egress import egress, may_call
 from byway.derive.lowered import mesh_defaults, route_rules_of
 from byway.derive.services import called, service
 from byway.engine import Database, query
@@ -36,7 +37,7 @@ def selecting_labels(db: Database) -> tuple[str, ...]:
 @query
 def view(db: Database, namespace: str, labels: Labels) -> View:
     """The view of a client with these labels."""
-    return View(namespace, restricted(labels, selecting_labels(db)))
+    return View(namespace, restricted(labels, selecting_labels(db)), egress(db, namespace, labels))
 
 
 @query
@@ -55,6 +56,8 @@ def virtual_host(db: Database, client: View, authority: str) -> VirtualHost | No
     name, number = authority_parts(authority)
     hit = called(db, client.namespace, authority)
     host = hit[0].host if hit else full_host(name, client.namespace)
+    if client.egress is not None and not may_call(db, client.egress, host):
+        return None
     rules = rules_for(db, host)
     if hit is None and not rules:
         return None

@@ -79,6 +79,26 @@ def server_host(value: str) -> Problem | None:
     return _wildcard(host)
 
 
+def egress_host(value: str) -> Problem | None:
+    """A service that a workload may call: `namespace/host`, where either may be `*`."""
+    namespace, slash, host = value.partition("/")
+    if not slash:
+        return Problem(
+            message=f"{shown(value)} names no namespace", hint=f'write "{"*" if "." in value else "."}/{value}"'
+        )
+    if namespace not in ("*", ".", "~") and not is_dns_label(namespace):
+        return Problem(
+            message=f"{shown(value)} has no valid namespace",
+            hint='before the slash stands a namespace, ".", "*" or "~"',
+        )
+    if namespace == "*" and "." not in host and host != "*":
+        return Problem(
+            message=f"{shown(value)} is a short name in any namespace",
+            hint=f'write "./{host}", or the full name as in "*/{host}.default.svc.cluster.local"',
+        )
+    return _wildcard(host)
+
+
 def destination_host(value: str) -> Problem | None:
     """The host that a route leads to: one service, so no wildcard."""
     if value.startswith("*"):

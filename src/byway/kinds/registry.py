@@ -12,6 +12,7 @@ from byway.kinds.istio.authorization_policy import AuthorizationPolicy
 from byway.kinds.istio.destination_rule import DestinationRule
 from byway.kinds.istio.gateway import Gateway
 from byway.kinds.istio.peer_authentication import PeerAuthentication
+from byway.kinds.istio.sidecar import Sidecar
 from byway.kinds.istio.virtual_service import VirtualService
 from byway.kinds.istio.workload_entry import WorkloadEntry
 from byway.kinds.kubernetes.namespace import Namespace
@@ -46,6 +47,7 @@ KINDS: Final = (
     Kind(name="VirtualService", group="networking.istio.io", versions=_NETWORKING, spec=VirtualService),
     Kind(name="DestinationRule", group="networking.istio.io", versions=_NETWORKING, spec=DestinationRule),
     Kind(name="Gateway", group="networking.istio.io", versions=_NETWORKING, spec=Gateway),
+    Kind(name="Sidecar", group="networking.istio.io", versions=_NETWORKING, spec=Sidecar),
     Kind(name="WorkloadEntry", group="networking.istio.io", versions=_NETWORKING, spec=WorkloadEntry),
     Kind(name="PeerAuthentication", group="security.istio.io", versions=_SECURITY, spec=PeerAuthentication),
     Kind(name="AuthorizationPolicy", group="security.istio.io", versions=_SECURITY, spec=AuthorizationPolicy),

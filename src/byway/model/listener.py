@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from byway.model.destination import ConnectionLimits
+from byway.model.egress import HostPattern
 from byway.model.labels import Labels
 from byway.model.mesh import MeshDefaults
 from byway.model.policy import Access, MutualTls
@@ -13,10 +14,13 @@ from byway.model.workload import Workload
 
 
 class View(msgspec.Struct, frozen=True):
-    """All that makes two clients' routes differ: their namespace and the labels that some rule selects on."""
+    """All that makes two clients' routes differ: their namespace, the labels that some rule selects on, and the hosts that they
+    may call at all (None: every one).
+    """
 
     namespace: str
     labels: Labels = ()
+    egress: tuple[HostPattern, ...] | None = None
 
 
 class InboundPort(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,9 @@ PROXY_UID: Final = 1337
 PROXY_RUNTIME: Final = {"re2.max_program_size.error_level": 32_768}
 """Envoy's runtime flags, the same in the fleet and in the prover. Envoy's own limit of a regex is 100; this is Istio's."""
 
+ON_DEMAND_CLUSTER: Final = "tcp|"
+"""How the name of a cluster begins that is asked for by the address that was called: `tcp|<vip>:<port>`."""
+
 BLACK_HOLE: Final = "BlackHoleCluster"
 """Istio's name for the cluster that refuses everything."""
 

@@ -185,6 +185,10 @@ class Windows:
                 idle_s=max(now_s - window.seen_s, 0.0),
             )
 
+    def seen(self) -> Sequence[tuple[Flow, float]]:
+        """Every flow known, with the time at which it last carried anything."""
+        return [(flow, window.seen_s) for flow, window in self._flows.items()]
+
     def span_s(self, now_s: float, window_s: float) -> float:
         """How many of the last `window_s` seconds were watched at all; what a rate divides by."""
         return max(min(window_s, now_s - self._started_s), SLOT_S)

@@ -23,6 +23,8 @@ class MemoryCatalogue:
         self.spellings: dict[str, str] = {}  # virtual host asked for → its resource's name
         self.root_listeners: tuple[str, ...] = ()
         self.root_clusters: tuple[str, ...] = ()
+        self.known_names: tuple[tuple[str, str], ...] = ()
+        self.asked_names: list[tuple[str, str]] = []
         self.n_lookups = 0
         self.is_settled = asyncio.Event()
         self.is_settled.set()
@@ -54,6 +56,14 @@ class MemoryCatalogue:
     def roots(self, proxy: Proxy) -> Key:
         """One key for all."""
         return _ROOTS
+
+    def known(self, proxy: Proxy) -> tuple[tuple[str, str], ...]:
+        """What a test set."""
+        return self.known_names
+
+    def asked(self, proxy: Proxy, type_url: str, name: str) -> None:
+        """Keeps it for the test."""
+        self.asked_names.append((type_url, name))
 
     async def settled(self) -> None:
         """Waits while a test says that a proposal is being proved."""

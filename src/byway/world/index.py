@@ -1,34 +1,60 @@
 """Where each resource is found: the cells that lead from a host, an address or a label to the resources that name it.
 
 A query asks for one cell, never for all resources of a kind, so the work of a change follows what names the changed thing.
+What must find all of a kind goes from branch to branch: a cell is a namespace's share, so no set grows with the mesh.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from byway.engine import Input
+from byway.engine import Database, Input
 from byway.kinds.istio.authorization_policy import AuthorizationPolicy
 from byway.kinds.istio.destination_rule import DestinationRule
 from byway.kinds.istio.gateway import Gateway
 from byway.kinds.istio.peer_authentication import PeerAuthentication
+from byway.kinds.istio.sidecar import Sidecar
 from byway.kinds.istio.virtual_service import VirtualService
 from byway.kinds.istio.workload_entry import WorkloadEntry
 from byway.kinds.kubernetes.service import Service
 from byway.kinds.resource import Resource, ResourceId
 from byway.model.host import full_host
-from byway.model.labels import labels_of
+from byway.model.labels import Labels, labels_of
 from byway.model.names import service_host
 
 Cell = tuple[str, ...]
 
 INDEX: Input[Cell, frozenset[ResourceId]] = Input("index", default=frozenset())
 
+BRANCHES: Input[Cell, frozenset[str]] = Input("branches", default=frozenset())
+"""For a stem: the last parts of all cells that begin with it and are not empty."""
+
+_STEMS = frozenset({"kind", "port"})
+
 
 def cells(resource: Resource) -> frozenset[Cell]:
     """Every cell that leads to `resource`."""
     by_kind = _CELLS.get(resource.id.kind)
-    return frozenset([("kind", resource.id.kind), *(by_kind(resource) if by_kind else ())])
+    return frozenset([("kind", resource.id.kind, resource.id.namespace), *(by_kind(resource) if by_kind else ())])
+
+
+def stem(cell: Cell) -> Cell | None:
+    """The stem that `cell` is a branch of; only some cells have one."""
+    return cell[:-1] if cell[0] in _STEMS else None
+
+
+def ids_of_kind(db: Database, kind: str) -> Iterator[ResourceId]:
+    """Every resource of a kind, sorted."""
+    for namespace in sorted(BRANCHES(db, ("kind", kind))):
+        yield from sorted(INDEX(db, ("kind", kind, namespace)))
+
+
+def labelled(db: Database, selector: Labels, namespace: str = "") -> Iterator[ResourceId]:
+    """The instances that `selector` may select, in one namespace or in all, sorted: its rarest pair's; all, if it is empty."""
+    for where in [namespace] if namespace else sorted(BRANCHES(db, ("kind", "WorkloadEntry"))):
+        pairs: list[frozenset[ResourceId]] = [INDEX(db, ("workload-label", where, *pair)) for pair in selector]
+        rarest = min(pairs, key=len) if pairs else INDEX(db, ("kind", "WorkloadEntry", where))
+        yield from sorted(rarest)
 
 
 def first_pair(labels: dict[str, str]) -> Cell:
@@ -44,6 +70,8 @@ def _service(resource: Resource) -> Iterator[Cell]:
         yield ("vip", spec.cluster_ip)
     if spec.selector:
         yield ("service-selector", resource.id.namespace, *first_pair(spec.selector))
+    for port in spec.ports:  # whatever can make two protocols of one number
+        yield ("port", f"{port.port} {port.protocol} {(port.app_protocol or port.name).lower()}")
 
 
 def _workload_entry(resource: Resource) -> Iterator[Cell]:
@@ -86,6 +114,13 @@ def _selected(resource: Resource) -> Iterator[Cell]:
     yield ("policy", resource.id.kind, resource.id.namespace, *first_pair(selector))
 
 
+def _sidecar(resource: Resource) -> Iterator[Cell]:
+    spec = resource.spec
+    assert isinstance(spec, Sidecar)
+    selector = spec.workload_selector.labels if spec.workload_selector else {}
+    yield ("policy", resource.id.kind, resource.id.namespace, *first_pair(selector))
+
+
 _CELLS: dict[str, Callable[[Resource], Iterator[Cell]]] = {
     "Service": _service,
     "WorkloadEntry": _workload_entry,
@@ -94,4 +129,5 @@ _CELLS: dict[str, Callable[[Resource], Iterator[Cell]]] = {
     "Gateway": _gateway,
     "PeerAuthentication": _selected,
     "AuthorizationPolicy": _selected,
+    "Sidecar": _sidecar,
 }

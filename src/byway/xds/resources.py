@@ -6,14 +6,16 @@ from byway.derive import clusters as derived_clusters
 from byway.derive import endpoints as derived_endpoints
 from byway.derive import listeners as derived_listeners
 from byway.derive.clusters import ClusterName
+from byway.derive.egress import egress, may_call
 from byway.derive.endpoints import workload
 from byway.derive.gateways import gateway_hosts, gateway_ports
 from byway.derive.lowered import mesh_defaults
 from byway.derive.routes import PLACEHOLDER, view, virtual_host
 from byway.derive.services import service_at
 from byway.engine import Database, query
+from byway.model.egress import HostPattern
 from byway.model.listener import View
-from byway.model.names import BLACK_HOLE, INBOUND_SOURCE
+from byway.model.names import BLACK_HOLE, INBOUND_SOURCE, ON_DEMAND_CLUSTER
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
 from byway.xds.listeners import (
@@ -73,6 +75,26 @@ def cluster_resource(db: Database, namespace: str, name: str) -> Resource | None
     if found is not None:
         return resource(name, clusters.outbound_cluster(found))
     return resource(name, clusters.refusing_cluster(name)) if name.startswith("tcp|") else None
+
+
+@query
+def called_cluster(db: Database, namespace: str, instance: str, name: str) -> Resource | None:
+    """The cluster that this instance's proxy gets for an address that is called (`tcp|…`): one that refuses where it may not."""
+    found = workload(db, namespace, instance)
+    hosts = egress(db, namespace, found.labels if found else ())
+    is_allowed = hosts is None or _may_call_address(db, hosts, name)
+    return cluster_resource(db, namespace, name) if is_allowed else resource(name, clusters.refusing_cluster(name))
+
+
+@query
+def called_endpoints(db: Database, namespace: str, hosts: tuple[HostPattern, ...], name: str) -> Resource | None:
+    """The endpoints of `called_cluster` for clients that may call `hosts`; all others share `endpoints_resource`."""
+    return endpoints_resource(db, namespace, name) if _may_call_address(db, hosts, name) else None
+
+
+def _may_call_address(db: Database, hosts: tuple[HostPattern, ...], name: str) -> bool:
+    called = service_at(db, name.removeprefix(ON_DEMAND_CLUSTER).rpartition(":")[0])
+    return called is None or may_call(db, hosts, called.host)
 
 
 @query

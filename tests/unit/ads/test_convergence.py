@@ -170,6 +170,17 @@ class Convergence(RuleBasedStateMachine):
     def stream_breaks(self) -> None:
         self._connect()
 
+    @rule(hosts=st.sets(st.sampled_from((*SERVICES, "nobody"))), clusters=st.sets(st.sampled_from(SERVICES)))
+    def process_restarts(self, hosts: set[str], clusters: set[str]) -> None:
+        """It has forgotten everything, and is known to call some of it."""
+        known_hosts = [(names.TYPE_VIRTUAL_HOST, f"out/{service}") for service in sorted(hosts)]
+        known_clusters = [(names.TYPE_CLUSTER, f"tcp|{service}") for service in sorted(clusters)]
+        self.catalogue.known_names = (*known_hosts, *known_clusters)
+        self.envoy = FakeEnvoy(content=JsonContent(), refuses=self._refuses)
+        self.asked.clear()
+        self.asked_clusters = {name for _, name in known_clusters}
+        self._connect()
+
     @rule(seconds=st.floats(0.1, 12.0))
     def time_passes(self, seconds: float) -> None:
         self.server_reads(len(self.to_server))  # what was sent has arrived by then
@@ -222,6 +233,12 @@ class Convergence(RuleBasedStateMachine):
                 assert actual is None, asked
             elif not rejected.intersection({expected.name, *expected.requires}):
                 assert actual == expected.any_bytes, asked
+
+        for name, body in self.envoy.of(names.TYPE_VIRTUAL_HOST).items():  # also what came unasked
+            expected = self.catalogue.lookup(PROXY, names.TYPE_VIRTUAL_HOST, name).resource
+            if not rejected.intersection({name, *(expected.requires if expected else ())}):
+                assert expected is not None, name
+                assert body == expected.any_bytes, name
 
     def _compare_rest(self) -> None:
         rejected = {name for _, name, _ in self.session.rejections()}

@@ -64,6 +64,18 @@ metadata: {name: deny}
 spec: {action: DENY, selector: {matchLabels: {app: link-service}}, rules: [{to: [{operation: {paths: [/admin]}}]}]}
 """,
     """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web}
+spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: ["./link-service"]}]}
+""",
+    """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: istio-system}
+spec: {egress: [{hosts: ["default/web"]}]}
+""",
+    """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default}
@@ -84,7 +96,13 @@ def everything(database: Database) -> list[str]:
     for who in ("stable-1", "canary-1", "web-1", "nobody"):
         for host in ("link-service:8080", "web:8080", "nobody:8080", "link-service:3306"):
             found.append(resources.virtual_host_for(database, "default", who, f"out/{host}"))
-    for name in (f"outbound|8080||{LINK}", f"outbound|8080|stable|{LINK}", "tcp|240.240.0.9:8080", "tcp|240.240.0.10:3306"):
+        found.append(resources.called_cluster(database, "default", who, "tcp|240.240.0.10:3306"))
+    for name in (
+        f"outbound|8080||{LINK}",
+        f"outbound|8080|stable|{LINK}",
+        "tcp|240.240.0.9:8080",
+        "tcp|240.240.0.10:3306",
+    ):
         found.append(resources.cluster_resource(database, "default", name))
         found.append(resources.endpoints_resource(database, "default", name))
     return ["" if resource is None else f"{resource.name} {resource.version}" for resource in found]

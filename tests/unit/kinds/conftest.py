@@ -14,6 +14,7 @@ HEADERS = {
     "VirtualService": "networking.istio.io/v1",
     "DestinationRule": "networking.istio.io/v1",
     "Gateway": "networking.istio.io/v1",
+    "Sidecar": "networking.istio.io/v1",
     "WorkloadEntry": "networking.istio.io/v1",
     "PeerAuthentication": "security.istio.io/v1",
     "AuthorizationPolicy": "security.istio.io/v1",
