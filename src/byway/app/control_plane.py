@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import grpc.aio
-import msgspec
 import structlog
 
 from byway.admin.api import admin_app
@@ -76,7 +75,7 @@ class ControlPlane:
         self._clock = SystemClock()
         self._trust_domain = TrustDomain(DEFAULT_TRUST_DOMAIN)
         self.database = Database(timer=time.perf_counter)
-        self.world = World(self.database, _defaults(settings))
+        self.world = World(self.database, MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN, sampling=settings.sampling))
         self.prewarm = Prewarm(self.database, self._clock, self._state / "calls.json")
         self.catalogue = MeshCatalogue(self.database, self.prewarm)
         self.hub = Hub(self.catalogue, self._clock)
@@ -232,13 +231,6 @@ class ControlPlane:
             await asyncio.sleep(_SWEEP_S)
             self.catalogue.release(lambda key: bool(self.hub.readers(key)))
             self.observatory.expire()
-
-
-def _defaults(settings: ControlPlaneSettings) -> MeshDefaults:
-    base = MeshDefaults(trust_domain=DEFAULT_TRUST_DOMAIN)
-    if not settings.sampling:
-        return base
-    return msgspec.structs.replace(base, sampling=settings.sampling, traces_servers=True)
 
 
 def _metric(name: str, kind: str, text: str, value: float) -> Metric:

@@ -11,7 +11,7 @@ import msgspec
 class ControlPlaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`byway serve`: addresses are HOST:PORT. `owner_pid`: end when that process is gone.
 
-    `sampling` is the share of requests that are traced where no MeshConfig says otherwise, in percent; 0: the default.
+    `sampling` is the share of requests that are traced where no MeshConfig says otherwise, in percent; 0: none.
     """
 
     mesh: str

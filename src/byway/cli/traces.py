@@ -51,7 +51,7 @@ def command(
 def summary_table(summaries: Sequence[TraceSummary]) -> str:
     """One trace a line."""
     if not summaries:
-        return "no traces have been seen (send a request; tracing follows the mesh's sampling rate)"
+        return "no traces have been seen (a mesh traces what `defaultConfig.tracing.sampling` of its MeshConfig says, in percent)"
     rows = [
         (
             summary.trace_id,

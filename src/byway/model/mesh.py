@@ -14,11 +14,12 @@ DEFAULT_RETRIES = Retries(
 """Istio's default: two more attempts where the request has surely not been processed."""
 
 
-class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds where nothing more specific was said. `timeout` None: no limit. `sampling` in percent.
+ISTIO_SAMPLING = 1.0
+"""Istio's share of traced requests, in percent."""
 
-    A hop of a traced request has one span, the caller's; with `traces_servers` it has the server's, too.
-    """
+
+class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds where nothing more specific was said. `timeout` None: no limit. `sampling` in percent; 0: no tracing."""
 
     retries: Retries = DEFAULT_RETRIES
     timeout: Duration | None = None
@@ -27,6 +28,5 @@ class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
     trust_domain: str = DEFAULT_TRUST_DOMAIN
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     is_tracing: bool = True
-    sampling: float = 1.0
-    traces_servers: bool = False
+    sampling: float = 0.0
     connect_timeout: Duration = Duration(10_000_000_000)

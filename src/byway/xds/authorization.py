@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from envoy.config.rbac.v3.rbac_pb2 import RBAC, Permission, Policy, Principal
-from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.config.route.v3.route_components_pb2 import FilterConfig, HeaderMatcher
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
 from envoy.type.matcher.v3.path_pb2 import PathMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
@@ -40,13 +40,20 @@ def rule_sets(access: Access) -> tuple[RBAC | None, RBAC | None]:
     return deny, allow
 
 
-def per_route(access: Access) -> dict[str, http_rbac.RBACPerRoute]:
-    """The rules for each of the two HTTP filters, as the override of a route; an empty override lets everything pass."""
+def per_route(access: Access, *, needs_mutual_tls: bool = False) -> dict[str, http_rbac.RBACPerRoute | FilterConfig]:
+    """The rules for each of the two HTTP filters, as the override of a route; where there are none, it takes the filter out.
+
+    Where mutual TLS is needed, the listener lets nobody else connect; but who was connected before is judged here.
+    """
     deny, allow = rule_sets(access)
+    if needs_mutual_tls:
+        deny = deny or RBAC(action=RBAC.Action.DENY)
+        nobody = Principal(not_id=Principal(authenticated=Principal.Authenticated()))
+        deny.policies["a call in plain text"].CopyFrom(Policy(permissions=[Permission(any=True)], principals=[nobody]))
     return {
         name: http_rbac.RBACPerRoute(rbac=http_rbac.RBAC(rules=rules))
         if rules is not None
-        else http_rbac.RBACPerRoute()
+        else FilterConfig(disabled=True)
         for name, rules in ((DENY_FILTER, deny), (ALLOW_FILTER, allow))
     }
 

@@ -26,7 +26,7 @@ from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
 from byway.xds.routes import FAULT_FILTER, ON_DEMAND_ROUTES
-from byway.xds.telemetry import Reporter, http_access_logs, source_filter, tracing
+from byway.xds.telemetry import Reporter, http_access_logs, source_filters, tracing
 
 _Manager = HttpConnectionManager
 _ROUTER = "envoy.filters.http.router"
@@ -40,9 +40,7 @@ def outbound_manager(peer: Peer, mesh: MeshDefaults) -> HttpConnectionManager:
     manager = _manager("outbound", Reporter(reporter="source", peer=peer, access_log_path=mesh.access_log), mesh)
     # By name: a listener that is replaced takes the virtual hosts over that the proxy already holds.
     manager.rds.CopyFrom(Rds(config_source=ADS, route_config_name=ON_DEMAND_ROUTES))
-    manager.http_filters.extend(
-        (_filter("envoy.filters.http.on_demand", OnDemand()), _filter(FAULT_FILTER, HTTPFault()), _router())
-    )
+    manager.http_filters.extend((_filter("envoy.filters.http.on_demand", OnDemand()), _fault(), _router()))
     return manager
 
 
@@ -52,7 +50,7 @@ def gateway_manager(port: int, peer: Peer, mesh: MeshDefaults) -> HttpConnection
     manager.use_remote_address.CopyFrom(BoolValue(value=True))
     manager.normalize_path.CopyFrom(BoolValue(value=True))
     manager.rds.CopyFrom(Rds(config_source=ADS, route_config_name=f"gateway/{port}"))
-    manager.http_filters.extend((_filter(FAULT_FILTER, HTTPFault()), _router()))
+    manager.http_filters.extend((_fault(), _router()))
     return manager
 
 
@@ -79,7 +77,7 @@ def inbound_manager(
     nobody = RBAC(rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.Action.ALLOW))
     manager.http_filters.extend(
         (
-            source_filter(is_trusted=is_mutual),
+            *source_filters(is_trusted=is_mutual),
             _filter(DENY_FILTER, RBAC()),
             _filter(ALLOW_FILTER, nobody),
             _router(),
@@ -102,13 +100,18 @@ def _manager(prefix: str, reporter: Reporter, mesh: MeshDefaults) -> HttpConnect
         preserve_external_request_id=True,
         strip_trailing_host_dot=True,
     )
-    if mesh.is_tracing and (reporter.reporter == "source" or mesh.traces_servers):
+    if mesh.is_tracing and mesh.sampling:
         manager.tracing.CopyFrom(tracing(reporter.peer, mesh.sampling))
     return manager
 
 
 def _filter(name: str, config: Message) -> HttpFilter:
     return HttpFilter(name=name, typed_config=packed(config))
+
+
+def _fault() -> HttpFilter:
+    """Stands in the way of those requests only whose route has a fault."""
+    return HttpFilter(name=FAULT_FILTER, typed_config=packed(HTTPFault()), disabled=True)
 
 
 def _router() -> HttpFilter:

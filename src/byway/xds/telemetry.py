@@ -3,8 +3,8 @@
 Envoy's stats access logger counts every request, with one tag that holds what differs between requests
 (`byway.model.report`); telemetry makes Istio's labels of it. A client learns its server from the metadata of endpoint and
 cluster (`endpoint_metadata`, `cluster_metadata`), a server learns its client from the certificate and from one small
-header that the client's sidecar writes (`source_header`) and the server's takes off (`source_filter`). Nothing is taken
-from what a caller may choose freely (host, path), so the mesh's own size bounds the series.
+header that the client's sidecar writes over whatever the application sent (`source_header`). Nothing is taken from what an
+application may choose freely (host, path), so the mesh's own size bounds the series.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from envoy.data.accesslog.v3 import accesslog_pb2 as log_entry_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
-from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.tracers.opentelemetry.resource_detectors.v3 import static_config_resource_detector_pb2
@@ -35,8 +34,6 @@ METADATA_NAMESPACE: Final = "istio"
 SOURCE_HEADER: Final = "x-byway-source"
 """How a client's sidecar names its workload to the server's sidecar."""
 
-_PEER_NAMESPACE: Final = "byway.peer"
-_PEER_KEY: Final = "source"
 _SERIES_LIMIT: Final = 2000
 """How many counters (and histograms) one logger may grow; Envoy counts what it drops in `server.stats_overflow`."""
 
@@ -102,26 +99,16 @@ def source_header(peer: Peer) -> base_pb2.HeaderValueOption:
     )
 
 
-def source_filter(*, is_trusted: bool) -> hcm_pb2.HttpFilter:
-    """Takes the client's header off an inbound request; it is believed only where the peer showed a mesh certificate.
+def source_filters(*, is_trusted: bool) -> tuple[hcm_pb2.HttpFilter, ...]:
+    """What an inbound chain needs so that the header is true: nothing where a sidecar with a certificate wrote it.
 
-    It stands first in the chain, so that neither the other filters nor the application see the header.
+    In plain text anybody may have written it: it is taken off, by the first filter of the chain.
     """
-    if not is_trusted:
-        mutation = header_mutation_pb2.HeaderMutation()
-        mutation.mutations.request_mutations.add(remove=SOURCE_HEADER)
-        return hcm_pb2.HttpFilter(name="envoy.filters.http.header_mutation", typed_config=_packed(mutation))
-    rule = header_to_metadata_pb2.Config.Rule(
-        header=SOURCE_HEADER,
-        on_header_present=header_to_metadata_pb2.Config.KeyValuePair(
-            metadata_namespace=_PEER_NAMESPACE,
-            key=_PEER_KEY,
-            type=header_to_metadata_pb2.Config.STRING,
-        ),
-        remove=True,
-    )
-    config = header_to_metadata_pb2.Config(request_rules=[rule])
-    return hcm_pb2.HttpFilter(name="envoy.filters.http.header_to_metadata", typed_config=_packed(config))
+    if is_trusted:
+        return ()
+    mutation = header_mutation_pb2.HeaderMutation()
+    mutation.mutations.request_mutations.add(remove=SOURCE_HEADER)
+    return (hcm_pb2.HttpFilter(name="envoy.filters.http.header_mutation", typed_config=_packed(mutation)),)
 
 
 def tracing(peer: Peer, sampling_percent: float) -> hcm_pb2.HttpConnectionManager.Tracing:
@@ -196,7 +183,7 @@ def _report(reporter: Reporter) -> stats_pb2.Config.Tag:
     others = (
         (f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:peer)%", "%UPSTREAM_PEER_URI_SAN%")
         if reporter.reporter == "source"
-        else ("%DOWNSTREAM_PEER_URI_SAN%", f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY})%")
+        else ("%DOWNSTREAM_PEER_URI_SAN%", f"%REQ({SOURCE_HEADER})%")
     )
     parts = (
         reporter.reporter,

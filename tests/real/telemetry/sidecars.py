@@ -185,9 +185,9 @@ def server_bootstrap(folder: Path, ports: Ports) -> bootstrap_pb2.Bootstrap:
     plain = telemetry.Reporter(reporter="destination", peer=LINKS, security="none")
     service = as_json(telemetry.cluster_metadata("links.default.svc.cluster.local", "links", "default"))
     to_app = [{"match": {"prefix": "/"}, "route": {"cluster": "inbound", "timeout": "5s"}}]
-    secure = http_filter_chain(trusted, "in", [telemetry.source_filter(is_trusted=True)], to_app)
+    secure = http_filter_chain(trusted, "in", list(telemetry.source_filters(is_trusted=True)), to_app)
     secure["transport_socket"] = tls(folder, "server", is_server=True)
-    open_chain = http_filter_chain(plain, "plain", [telemetry.source_filter(is_trusted=False)], to_app)
+    open_chain = http_filter_chain(plain, "plain", list(telemetry.source_filters(is_trusted=False)), to_app)
     listeners = [
         listener("in", ports.inbound, "INBOUND", secure),
         listener("plain", ports.plain, "INBOUND", open_chain),

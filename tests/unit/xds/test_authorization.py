@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re2
 from envoy.config.rbac.v3.rbac_pb2 import RBAC
+from envoy.config.route.v3.route_components_pb2 import FilterConfig
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 
 from byway.model.policy import Access, AccessOperation, AccessPolicy, AccessRule, AccessSource
 from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER, per_route, rule_sets
@@ -22,10 +24,18 @@ def principals(**source: tuple[str, ...]) -> object:
 
 def test_without_policies_everything_passes() -> None:
     assert rule_sets(Access()) == (None, None)
-    assert {name: override.HasField("rbac") for name, override in per_route(Access()).items()} == {
-        DENY_FILTER: False,
-        ALLOW_FILTER: False,
-    }
+    out = FilterConfig(disabled=True)
+    assert per_route(Access()) == {DENY_FILTER: out, ALLOW_FILTER: out}
+
+
+def test_where_mutual_tls_is_needed_a_connection_without_it_carries_nothing() -> None:
+    override = per_route(Access(), needs_mutual_tls=True)[DENY_FILTER]
+    assert isinstance(override, RBACPerRoute)
+    assert override.rbac.rules.action == RBAC.Action.DENY
+    (found,) = override.rbac.rules.policies.values()
+    assert found.permissions[0].any
+    assert found.principals[0].not_id.HasField("authenticated")
+    assert not found.principals[0].not_id.authenticated.HasField("principal_name")
 
 
 def test_an_allow_policy_without_rules_lets_nobody_in() -> None:

@@ -6,7 +6,7 @@ from byway.base.diagnostics import Derived, Diagnostic
 from byway.kinds.byway.mesh_config import MeshConfig
 from byway.kinds.resource import Resource
 from byway.lowering.istio.retries import retries
-from byway.model.mesh import MeshDefaults
+from byway.model.mesh import ISTIO_SAMPLING, MeshDefaults
 
 
 def mesh_defaults(resource: Resource, base: MeshDefaults) -> Derived[MeshDefaults]:
@@ -26,11 +26,15 @@ def mesh_defaults(resource: Resource, base: MeshDefaults) -> Derived[MeshDefault
         trust_domain=base.trust_domain,
         root_namespace=base.root_namespace,
         is_tracing=spec.enable_tracing if _says(resource, "enableTracing") else base.is_tracing,
-        sampling=tracing.sampling if tracing and tracing.sampling else base.sampling,
-        traces_servers=bool(tracing and tracing.sampling) or base.traces_servers,
+        sampling=tracing.sampling if tracing and tracing.sampling else base.sampling or _usual_sampling(spec),
         connect_timeout=spec.connect_timeout or base.connect_timeout,
     )
     return Derived(defaults, tuple(_settled(resource, spec, base)))
+
+
+def _usual_sampling(spec: MeshConfig) -> float:
+    """Who asks for tracing and does not say how much gets Istio's share."""
+    return ISTIO_SAMPLING if spec.enable_tracing else 0.0
 
 
 def _settled(resource: Resource, spec: MeshConfig, base: MeshDefaults) -> list[Diagnostic]:
