@@ -38,7 +38,7 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     namespace: str
     identity: str  # spiffe://…
-    kind: Literal["sidecar", "router"] = "sidecar"
+    kind: Literal["sidecar", "router", "grpc"] = "sidecar"  # `grpc`: a client of the gRPC library, without a proxy
     epoch: str = ""  # changes with each start of the process
 
 

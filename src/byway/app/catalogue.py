@@ -23,6 +23,7 @@ from byway.model.names import (
 )
 from byway.model.workload import Interception
 from byway.xds import resources
+from byway.xds.grpc_resources import client_root
 
 
 class MeshCatalogue:
@@ -42,7 +43,7 @@ class MeshCatalogue:
     def admit(self, peer: str, node_id: str, metadata: Mapping[str, str]) -> Proxy | Refusal:
         """The proxy that `node_id` names, if `peer` is the identity of the instance that it stands beside."""
         parts = node_id.split("~")
-        if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
+        if len(parts) != 4 or parts[0] not in ("sidecar", "router", "grpc"):
             return Refusal(f"node id {node_id[:200]!r} is not `sidecar~<ip>~<instance>.<namespace>~<domain>`")
         instance, _, namespace = parts[2].rpartition(".")
         found = workload(self._database, namespace, instance)
@@ -52,7 +53,9 @@ class MeshCatalogue:
         expected = str(workload_id(trust_domain, namespace, found.service_account))
         if peer != expected:
             return Refusal(f"{peer} may not speak for {namespace}/{instance}, which is {expected}")
-        kind: Literal["sidecar", "router"] = "router" if found.interception is Interception.NONE else "sidecar"
+        kind: Literal["sidecar", "router", "grpc"] = "router" if found.interception is Interception.NONE else "sidecar"
+        if parts[0] == "grpc":
+            kind = "grpc"
         return Proxy(instance=instance, namespace=namespace, identity=peer, kind=kind, epoch=metadata.get("EPOCH", ""))
 
     def listeners(self, proxy: Proxy) -> tuple[str, ...]:
@@ -117,6 +120,8 @@ class MeshCatalogue:
         return root
 
     def _root(self, proxy: Proxy, type_url: str, name: str) -> Root | None:
+        if proxy.kind == "grpc":
+            return client_root(proxy.namespace, proxy.instance, type_url, name)
         where = (proxy.namespace, proxy.instance, name)
         if type_url == TYPE_LISTENER:
             return Root(resources.listener_resource, where)

@@ -7,7 +7,7 @@ it, publish it. Until it is stored, every session waits; whatever fails on the w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,9 +15,12 @@ import msgspec
 from byway.app.catalogue import MeshCatalogue
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.analysis import findings
+from byway.derive.listeners import wanted_inbound
+from byway.derive.transition import Who, doors, shaped
 from byway.engine import Database, Root
 from byway.explain.causes import causes
 from byway.kinds.resource import ResourceId
+from byway.model.listener import Inbound
 from byway.world.change import Change
 from byway.world.host import World
 from byway.xds.proof import probes, provable
@@ -47,10 +50,14 @@ class Prover(Protocol):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """The verdict: what was found, and, where nothing forbids it, the keys whose answers differ now."""
+    """The verdict: what was found, and, where nothing forbids it, the keys whose answers differ now.
+
+    `moved` has the instances whose doors differ now, as they were before.
+    """
 
     diagnostics: tuple[Diagnostic, ...]
-    changed: frozenset[Hashable]
+    changed: frozenset[Root]
+    moved: Mapping[Who, Inbound] = {}
 
     @property
     def is_accepted(self) -> bool:
@@ -69,6 +76,7 @@ class Proposals:
 
     async def judge(self, change: Change) -> tuple[Judged, Change]:
         """Makes the change and judges it; returns the verdict and the inverse. The sessions wait from here on."""
+        before = self._doors(change)
         self._catalogue.unsettle()
         undo = self._world.apply(change)
         try:
@@ -76,7 +84,8 @@ class Proposals:
             changed = self._database.changed()
             verdict = Judged(found, frozenset(changed))
             if verdict.is_accepted:
-                verdict = Judged((*found, *await self._proved(change, changed)), frozenset(changed))
+                found = (*found, *await self._proved(change, changed))
+                verdict = Judged(found, frozenset(changed), self._moved(before))
         except BaseException:
             self.take_back(undo)
             raise
@@ -91,6 +100,18 @@ class Proposals:
     def keep(self) -> None:
         """Lets the sessions see the change."""
         self._catalogue.settle()
+
+    def _doors(self, change: Change) -> dict[Who, Inbound]:
+        """What the instances accept that the change is about, by what is written and by what was, where anybody is there."""
+        was = (self._world.resource(i) for i in change.ids)
+        concerned = shaped(self._database, (*change.puts, *(r for r in was if r is not None)))
+        read = sorted(who for who in concerned if self._catalogue.is_read(*who))
+        sides = ((who, wanted_inbound(self._database, *who)) for who in read)
+        return {who: side for who, side in sides if side is not None}
+
+    def _moved(self, before: Mapping[Who, Inbound]) -> dict[Who, Inbound]:
+        after = ((who, wanted_inbound(self._database, *who)) for who in before)
+        return {who: before[who] for who, side in after if side is not None and doors(side) != doors(before[who])}
 
     async def _proved(self, change: Change, changed: Sequence[Root]) -> list[Diagnostic]:
         if self._prover is None:

@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,8 +15,10 @@ from byway.admin.port import Change as Reported
 from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport, SourceText, Target
 from byway.ads.hub import Hub
 from byway.ads.rollout import RolloutResult
-from byway.app.proposal import Proposals
+from byway.app.proposal import Judged, Proposals
+from byway.app.turns import Turns
 from byway.base.diagnostics import Diagnostic, Severity
+from byway.derive.lowered import service_of
 from byway.derive.services import names
 from byway.engine import Database
 from byway.kinds.decode import decode
@@ -24,13 +26,13 @@ from byway.kinds.kubernetes.service import HEADLESS
 from byway.kinds.registry import KINDS, Kind
 from byway.kinds.resource import Resource, ResourceId
 from byway.kinds.text import documents
+from byway.model.names import service_host
 from byway.sources.admission import admitted, with_namespace
 from byway.sources.errors import CommitRefused
 from byway.sources.source import Put, Remove, Source
 from byway.world.change import Change
 from byway.world.host import World
 
-_ACK_LIMIT_S = 10.0
 _SHORT_NAMES = {
     "VirtualService": ("vs",),
     "DestinationRule": ("dr",),
@@ -113,7 +115,7 @@ class Writer:
         self._world = world
         self._source = source
         self._proposals = proposals
-        self._hub = hub
+        self._turns = Turns(database, hub)
         self._tell_names = tell_names
         self._names: dict[str, str] = {}
         self._turn = asyncio.Lock()
@@ -161,23 +163,37 @@ class Writer:
         if dry_run or not verdict.is_accepted:
             self._proposals.take_back(undo)
             return Outcome(diagnostics=diagnostics, changes=changes if verdict.is_accepted else ())
-        rollout = await self._publish(change, undo, verdict.changed)
+        rollout = await self._publish(change, undo, verdict)
         return Outcome(diagnostics=diagnostics, changes=changes, rollout=report(rollout))
 
-    async def _publish(self, change: Change, undo: Change, changed: frozenset[Hashable]) -> RolloutResult:
+    async def _publish(self, change: Change, undo: Change, verdict: Judged) -> RolloutResult:
         try:
             await self._source.commit([*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)])
         except BaseException:
             self._proposals.take_back(undo)
             raise
         self._proposals.keep()
-        self.publish_names()
-        rollout = self._hub.publish(set(changed))
-        return await rollout.done(_ACK_LIMIT_S)
+        return await self._turns.publish(verdict.changed, verdict.moved, lambda: self._publish_names_of(change.ids))
 
     def publish_names(self) -> None:
         """Tells the agents what DNS must answer, where that changed."""
-        table = dict(names(self._database))
+        self._tell_table(dict(names(self._database)))
+
+    def _publish_names_of(self, ids: Iterable[ResourceId]) -> None:
+        """The same after a change of these resources: no other service is looked at."""
+        services = [i for i in ids if i.kind == "Service"]
+        if not services:
+            return
+        table = dict(self._names)
+        for resource_id in services:
+            host = service_host(resource_id.name, resource_id.namespace)
+            found = service_of(self._database, resource_id)
+            table.pop(host, None)
+            if found is not None and found.vip:
+                table[host] = found.vip
+        self._tell_table(table)
+
+    def _tell_table(self, table: dict[str, str]) -> None:
         if table != self._names:
             self._names = table
             self._tell_names(table)

@@ -8,24 +8,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from byway.base.diagnostics import Diagnostic, Severity
-from byway.derive.clusters import subset
-from byway.derive.endpoints import workloads
+from byway.derive.clusters import own_policies, subset
+from byway.derive.egress import may_call
+from byway.derive.endpoints import workload_port, workloads
 from byway.derive.lowered import (
     derived_route_rules,
     destination_policy_of,
     gateway_servers_of,
     mesh_defaults,
     selector_of,
+    service_of,
     workload_of,
 )
 from byway.derive.services import service
 from byway.engine import Database
 from byway.kinds.resource import Resource, ResourceId
+from byway.kinds.suggestion import closest, near
 from byway.lowering.byway import mesh_config
+from byway.lowering.istio import sidecar
 from byway.model.labels import selects
+from byway.model.names import DOMAIN_SUFFIX, RESERVED_PORTS, service_host
 from byway.model.route import Destination, RouteRules
 from byway.world.host import RESOURCE, STARTED_WITH
-from byway.world.index import INDEX
+from byway.world.index import BRANCHES, INDEX, ids_of_kind, labelled
 
 
 def findings(db: Database, resource_id: ResourceId) -> tuple[Diagnostic, ...]:
@@ -40,6 +45,8 @@ def findings(db: Database, resource_id: ResourceId) -> tuple[Diagnostic, ...]:
         "AuthorizationPolicy": _selecting,
         "PeerAuthentication": _selecting,
         "Gateway": _selecting,
+        "Service": _service,
+        "Sidecar": _sidecar,
     }
     examine = kinds.get(resource_id.kind)
     return tuple(examine(db, resource)) if examine else ()
@@ -76,7 +83,8 @@ def _destination(db: Database, resource: Resource, to: Destination, path: str) -
     found = service(db, to.host)
     if found is None:
         text = f"no service has the host {to.host}; requests that are routed to it get 503"
-        yield _warning(resource, "unknown-destination", text, f"{path}.host", "correct the host, or create the service")
+        hint = _host_meant(db, to.host, resource.id.namespace) or "correct the host, or create the service"
+        yield _warning(resource, "unknown-destination", text, f"{path}.host", hint)
         return
     if to.port and found.port(to.port) is None:
         known = ", ".join(str(port.number) for port in found.ports)
@@ -84,7 +92,8 @@ def _destination(db: Database, resource: Resource, to: Destination, path: str) -
         yield _warning(resource, "unknown-port", text, f"{path}.port", f"its ports are {known}")
     if to.subset and subset(db, resource.id.namespace, to.host, to.subset) is None:
         text = f"no DestinationRule for {to.host} has a subset {to.subset}; requests that are routed to it get 503"
-        hint = "add the subset to a DestinationRule"
+        policies = own_policies(db, resource.id.namespace, to.host)
+        hint = near(to.subset, (s.name for p in policies for s in p.subsets)) or "add the subset to a DestinationRule"
         yield _warning(resource, "unknown-subset", text, f"{path}.subset", hint)
 
 
@@ -93,7 +102,10 @@ def _gateways(db: Database, resource: Resource, rules: RouteRules) -> Iterator[D
         namespace, _, gateway = name.partition("/")
         if name != "mesh" and not gateway_servers_of(db, ResourceId("Gateway", namespace, gateway)):
             text = f"there is no Gateway {name}"
-            yield _warning(resource, "unknown-gateway", text, f"spec.gateways[{i}]", "correct the name, or create it")
+            hint = near(gateway, (g.name for g in INDEX(db, ("kind", "Gateway", namespace))))
+            yield _warning(
+                resource, "unknown-gateway", text, f"spec.gateways[{i}]", hint or "correct the name, or create it"
+            )
 
 
 def _destination_rule(db: Database, resource: Resource) -> Iterator[Diagnostic]:
@@ -108,7 +120,43 @@ def _destination_rule(db: Database, resource: Resource) -> Iterator[Diagnostic]:
             yield _warning(resource, "wildcard-outside-root", text, "spec.host", hint)
     elif service(db, policy.host) is None:
         text = f"no service has the host {policy.host}"
-        yield _warning(resource, "unknown-destination", text, "spec.host", "correct the host, or create the service")
+        hint = _host_meant(db, policy.host, resource.id.namespace) or "correct the host, or create the service"
+        yield _warning(resource, "unknown-destination", text, "spec.host", hint)
+
+
+def _host_meant(db: Database, host: str, namespace: str) -> str:
+    """The service that is probably meant: one of a like name in the host's namespace, else of its name in another one."""
+    name, _, rest = host.partition(".")
+    where, _, domain = rest.partition(".")
+    if domain not in ("", "svc", f"svc.{DOMAIN_SUFFIX}"):
+        return ""
+    hint = near(name, (i.name for i in INDEX(db, ("kind", "Service", where))))
+    if hint:
+        return hint if where == namespace else hint.replace('"?', f'.{rest}"?')
+    elsewhere = (service_host(name, other) for other in sorted(BRANCHES(db, ("kind", "Service"))))
+    return near(host, (h for h in elsewhere if service(db, h) is not None))
+
+
+def _service(db: Database, resource: Resource) -> Iterator[Diagnostic]:
+    """A port that leads nowhere at any of the instances; a service without instances is no mistake."""
+    found = service_of(db, resource.id)
+    selected = workloads(db, found.namespace, found.selector) if found else ()
+    if found is None or not selected:
+        return
+    for i, written in enumerate(resource.spec.ports):
+        port = found.port(written.port)
+        numbers = {workload_port(port, instance) for instance in selected} if port is not None else set()
+        path = f"spec.ports[{i}].targetPort"
+        if numbers == {0}:
+            text = f"no workload behind {found.host} has a port {written.target_port}; calls of port {written.port} get 503"
+            known = sorted({declared.name for instance in selected for declared in instance.ports})
+            hint = (
+                closest(str(written.target_port), known) or "write the number, or name it in the WorkloadEntry's ports"
+            )
+            yield _warning(resource, "unknown-target-port", text, path, hint)
+        elif numbers and numbers <= set(RESERVED_PORTS):
+            text = f"port {max(numbers)} is the sidecar's own; calls of port {written.port} end there"
+            yield _warning(resource, "reserved-target-port", text, path, "let the application listen on another port")
 
 
 def _selecting(db: Database, resource: Resource) -> Iterator[Diagnostic]:
@@ -119,7 +167,7 @@ def _selecting(db: Database, resource: Resource) -> Iterator[Diagnostic]:
         return
     is_everywhere = resource.id.kind == "Gateway" or namespace == mesh_defaults(db).root_namespace
     if is_everywhere:
-        entries = (workload_of(db, i) for i in sorted(INDEX(db, ("kind", "WorkloadEntry"))))
+        entries = (workload_of(db, i) for i in labelled(db, selector))
         is_matched = any(w is not None and selects(selector, w.labels) for w in entries)
     else:
         is_matched = bool(workloads(db, namespace, selector))
@@ -130,10 +178,32 @@ def _selecting(db: Database, resource: Resource) -> Iterator[Diagnostic]:
         yield _warning(resource, "selector-matches-nothing", text, "spec.selector", hint)
 
 
+def _sidecar(db: Database, resource: Resource) -> Iterator[Diagnostic]:
+    """Who is selected, whom it names, and whether another one stands before it."""
+    selector, where = selector_of(db, resource.id), resource.id.namespace
+    if selector and not workloads(db, where, selector):
+        wanted = ", ".join(f"{name}: {value}" for name, value in selector)
+        text = f"no workload in namespace {where} has the labels {wanted}"
+        hint = "correct the selector; until a workload has them this has no effect"
+        yield _warning(resource, "selector-matches-nothing", text, "spec.workloadSelector", hint)
+    others = sorted(i for i in INDEX(db, ("policy", "Sidecar", where)) if i != resource.id)
+    if not selector and others:
+        text = f"namespace {where} has {', '.join(map(str, others))} for all its workloads already; the first by name counts"
+        yield _warning(
+            resource, "several-sidecars", text, "metadata.name", "keep one of them, or add a workloadSelector"
+        )
+    for i, host in enumerate(resource.spec.egress[0].hosts if resource.spec.egress else ()):
+        pattern = sidecar.pattern(host, where)
+        if pattern.is_exact and pattern.namespace != "~" and not may_call(db, (pattern,), pattern.host):
+            text = f"no service or VirtualService of namespace {pattern.namespace} has the host {pattern.host}"
+            path = f"spec.egress[0].hosts[{i}]"
+            yield _warning(resource, "unknown-destination", text, path, "correct the host, or create the service")
+
+
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     base = STARTED_WITH(db, "mesh")
     yield from mesh_config.mesh_defaults(resource, base).diagnostics
-    others = sorted(INDEX(db, ("kind", "MeshConfig")) - {resource.id})
+    others = [i for i in ids_of_kind(db, "MeshConfig") if i != resource.id]
     if others:
         text = f"the mesh has {', '.join(map(str, others))} already; only the first by name counts"
         yield _warning(resource, "several-mesh-configs", text, "metadata.name", "put everything into one MeshConfig")

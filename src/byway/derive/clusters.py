@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from byway.derive.endpoints import is_meshed, service_accounts
+from byway.derive.endpoints import is_meshed, plain_instances, service_accounts
 from byway.derive.lowered import destination_policy_of, mesh_defaults
 from byway.derive.services import service, service_at
 from byway.engine import Database, query
@@ -118,6 +118,7 @@ def _cluster(db: Database, namespace: str, parts: ClusterName, found: Service, p
             f"spiffe://{mesh.trust_domain}/ns/{ns}/sa/{account}" for ns, account in service_accounts(db, found.host)
         ),
         is_meshed=is_meshed(db, found.host),
+        plain_instances=plain_instances(db, found.host, port.number),
         sni=f"outbound_.{parts.port}_.{parts.subset}_.{parts.host}",
         connect_timeout=(policy.limits and policy.limits.connect_timeout) or mesh.connect_timeout,
     )

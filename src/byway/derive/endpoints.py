@@ -62,12 +62,38 @@ def is_meshed(db: Database, host: str) -> bool:
     return found is None or all(w.is_meshed for w in workloads(db, found.namespace, found.selector))
 
 
+@query
+def plain_instances(db: Database, host: str, port: int) -> tuple[str, ...]:
+    """The instances that have a sidecar and are called in plain text all the same, sorted."""
+    found = service(db, host)
+    service_port = found.port(port) if found else None
+    if found is None or service_port is None:
+        return ()
+    selected = (
+        (w, workload_port(service_port, w)) for w in workloads(db, found.namespace, found.selector) if w.is_meshed
+    )
+    return tuple(w.instance for w, number in selected if _mode(db, w, service_port, number) is MutualTls.DISABLE)
+
+
 def workload_port(port: ServicePort, instance: Workload) -> int:
-    """The port of `instance` that peers reach for `port`; 0 where it has none."""
-    for candidate in instance.ports:
-        if candidate.name in (port.name, port.target) or (not port.name and len(instance.ports) == 1):
-            return candidate.number
-    return int(port.target) if port.target.isdigit() else 0
+    """The port of `instance` that peers reach for `port`; 0 where it has none.
+
+    A number is that port, declared or not; a name is the declared port of that name. Where nothing is said it is the one
+    declared under the service port's own name (istio.io, WorkloadEntry.ports), else the same number.
+    """
+    declared = {candidate.name: candidate.number for candidate in instance.ports}
+    if isinstance(port.target, str):
+        return declared.get(port.target, 0)
+    if instance.interception is Interception.EXPLICIT:
+        return _port_of_proxy(port, instance, declared)
+    return port.target or declared.get(port.name, port.number)
+
+
+def _port_of_proxy(port: ServicePort, instance: Workload, declared: dict[str, int]) -> int:
+    """The same without interception: only the proxy's own ports lead through it, and their numbers are whatever was free."""
+    numbered = (p.number for p in instance.ports if port.target in (p.number, p.application))
+    only = instance.ports[0].number if len(instance.ports) == 1 and not port.name else 0
+    return next(numbered, declared.get(port.name, only))
 
 
 def _endpoint(db: Database, instance: Workload, found: Service, port: ServicePort) -> Endpoint | None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from byway.derive.authorization import access, access_at, mutual_tls
 from byway.derive.clusters import ClusterName, traffic_policy
 from byway.derive.endpoints import workload, workload_port
 from byway.derive.gateways import gateway_ports
 from byway.derive.lowered import mesh_defaults
 from byway.derive.services import services_before, tcp_ports
+from byway.derive.transition import STILL_OPEN, both
 from byway.engine import Database, query
 from byway.model.destination import ConnectionLimits
 from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
+from byway.model.names import RESERVED_PORTS
 from byway.model.service import Protocol, Service, ServicePort
 from byway.model.workload import Interception, Workload, WorkloadPort
 
 
 @query
 def inbound(db: Database, namespace: str, instance: str) -> Inbound | None:
-    """The server side of the sidecar beside this instance."""
+    """The server side of the sidecar beside this instance, as it is to be now: also for callers that are still to be told."""
+    wanted = wanted_inbound(db, namespace, instance)
+    before = STILL_OPEN(db, (namespace, instance))
+    return both(wanted, before) if wanted is not None and before is not None else wanted
+
+
+@query
+def wanted_inbound(db: Database, namespace: str, instance: str) -> Inbound | None:
+    """The server side as the resources say it should be."""
     found = workload(db, namespace, instance)
     if found is None or found.interception is Interception.NONE:
         return None
@@ -25,7 +37,7 @@ def inbound(db: Database, namespace: str, instance: str) -> Inbound | None:
     everything = access(db, namespace, found.labels)
     return Inbound(
         workload=found,
-        ports=tuple(_inbound_port(db, found, port, services) for port in found.ports),
+        ports=tuple(_inbound_port(db, found, port, services) for port in _accepted_ports(found, services)),
         other_mutual_tls=mutual_tls(db, namespace, found.labels, 0),
         other_access=access_at(everything, None, is_http=False),
         mesh=mesh_defaults(db),
@@ -62,6 +74,18 @@ def listener_names(db: Database, namespace: str, instance: str) -> tuple[str, ..
     if found.interception is Interception.EXPLICIT:
         return (f"outbound/{who}", *(f"inbound/{who}/{port.name}" for port in found.ports))
     return (f"outbound/{who}", f"inbound/{who}")
+
+
+def _accepted_ports(found: Workload, services: tuple[Service, ...]) -> Iterator[WorkloadPort]:
+    """The ports that the instance declares, and those that services lead to without its saying so; each number once."""
+    targets = (workload_port(port, found) for s in services for port in s.ports)
+    # No declared port has a colon in its name.
+    undeclared = (WorkloadPort(f":{number}", number, number) for number in targets if number)
+    seen = set() if found.interception is Interception.EXPLICIT else set(RESERVED_PORTS)
+    for port in (*found.ports, *undeclared):
+        if port.number not in seen:
+            seen.add(port.number)
+            yield port
 
 
 def _inbound_port(db: Database, found: Workload, port: WorkloadPort, services: tuple[Service, ...]) -> InboundPort:

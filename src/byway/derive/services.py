@@ -6,9 +6,9 @@ from byway.derive.lowered import service_of
 from byway.engine import Database, query
 from byway.kinds.resource import ResourceId
 from byway.model.host import authority_parts, candidate_services
-from byway.model.service import Service, ServicePort
+from byway.model.service import Protocol, Service, ServicePort
 from byway.model.workload import Workload
-from byway.world.index import INDEX
+from byway.world.index import BRANCHES, INDEX
 
 
 @query
@@ -56,14 +56,34 @@ def called(db: Database, namespace: str, authority: str) -> tuple[Service, Servi
 @query
 def names(db: Database) -> tuple[tuple[str, str], ...]:
     """Every service's full name with its virtual address, sorted: what DNS answers."""
-    found = (service_of(db, resource_id) for resource_id in sorted(INDEX(db, ("kind", "Service"))))
+    namespaces = sorted(BRANCHES(db, ("kind", "Service")))
+    return tuple(sorted(pair for namespace in namespaces for pair in names_in(db, namespace)))
+
+
+@query
+def names_in(db: Database, namespace: str) -> tuple[tuple[str, str], ...]:
+    """The part of `names` that a change of one of the namespace's services can change."""
+    found = (service_of(db, resource_id) for resource_id in sorted(INDEX(db, ("kind", "Service", namespace))))
     return tuple((s.host, s.vip) for s in found if s is not None and s.vip)
 
 
 @query
 def tcp_ports(db: Database) -> tuple[int, ...]:
-    """Every port number that is TCP wherever it is declared: sniffing is switched off there (servers may speak first)."""
-    found = [service_of(db, resource_id) for resource_id in sorted(INDEX(db, ("kind", "Service")))]
-    ports = [port for s in found if s is not None for port in s.ports]
-    others = {port.number for port in ports if port.protocol.value != "tcp"}
-    return tuple(sorted({port.number for port in ports if port.protocol.value == "tcp"} - others))
+    """Every port number that is TCP wherever it is declared: sniffing is switched off there (servers may speak first).
+
+    Ports that are written alike mean the same, so one service is looked at for each way of writing one.
+    """
+    written = sorted(BRANCHES(db, ("port",)))
+    ports = [(int(words.split()[0]), protocol_of(db, words)) for words in written]
+    others = {number for number, protocol in ports if protocol not in (None, Protocol.TCP)}
+    return tuple(sorted({number for number, protocol in ports if protocol is Protocol.TCP} - others))
+
+
+@query
+def protocol_of(db: Database, words: str) -> Protocol | None:
+    """What is spoken on a port that is written so (a branch of the stem `port`); None where no proxy sees it."""
+    ids = INDEX(db, ("port", words))
+    found = service_of(db, min(ids)) if ids else None
+    number, carried, _ = words.split(" ", 2)
+    port = found.port(int(number)) if found is not None and carried in ("", "TCP") else None
+    return port.protocol if port else None

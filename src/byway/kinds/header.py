@@ -16,6 +16,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OPERATOR = re.compile(r"%(?:%|([A-Z][A-Z0-9_]*)(?:\([^%]*\))?(?::\d+)?%)?")
 _SECRET_OPERATORS = frozenset({"ENVIRONMENT", "FILE_CONTENT"})
 _MAX_VALUE = 8192
+MESH_HEADERS = frozenset({"x-byway-source", "x-forwarded-client-cert"})
+"""By which sidecars tell each other, and the application, who calls; a route that wrote them would speak for others."""
 
 
 def header_name(value: str) -> Problem | None:

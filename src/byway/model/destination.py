@@ -93,7 +93,10 @@ class DestinationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of instances as a client's proxy holds it; `identities` are the SPIFFE ids that they may show."""
+    """A group of instances as a client's proxy holds it; `identities` are the SPIFFE ids that they may show.
+
+    `plain_instances` have a sidecar, which is to be called in plain text.
+    """
 
     name: str
     service: str
@@ -103,5 +106,6 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     policy: TrafficPolicy
     identities: tuple[str, ...]
     is_meshed: bool
+    plain_instances: tuple[str, ...]
     sni: str
     connect_timeout: Duration

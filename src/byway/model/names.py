@@ -41,6 +41,9 @@ PROXY_RUNTIME: Final = {"re2.max_program_size.error_level": 32_768}
 ON_DEMAND_CLUSTER: Final = "tcp|"
 """How the name of a cluster begins that is asked for by the address that was called: `tcp|<vip>:<port>`."""
 
+GRPC_CERTIFICATES: Final = "default"
+"""What a gRPC client's bootstrap calls the files that hold its certificate."""
+
 BLACK_HOLE: Final = "BlackHoleCluster"
 """Istio's name for the cluster that refuses everything."""
 
@@ -52,6 +55,7 @@ DOMAIN_SUFFIX: Final = "cluster.local"
 LABEL_APP: Final = "app"
 LABEL_VERSION: Final = "version"
 LABEL_WORKLOAD: Final = "service.istio.io/workload-name"
+LABEL_PROXY: Final = "byway.dev/proxy"
 LABEL_TLS_MODE: Final = "security.istio.io/tlsMode"
 ANNOTATION_NODE: Final = "byway.dev/node"
 ANNOTATION_INTERCEPTION: Final = "byway.dev/interception"

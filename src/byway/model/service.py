@@ -30,11 +30,11 @@ class Protocol(enum.Enum):
 
 
 class ServicePort(msgspec.Struct, frozen=True):
-    """One port of a service; `target` names or numbers the port of the workloads behind it."""
+    """One port of a service; `target` is the port of the workloads behind it: a number, a name, or 0 for not said."""
 
     name: str
     number: int
-    target: str
+    target: int | str
     protocol: Protocol
 
 

@@ -57,6 +57,10 @@ def outbound_cluster(cluster: Cluster) -> ClusterMessage:
     if cluster.protocol.is_http:
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(packed(_http_options(cluster)))
     message.metadata.CopyFrom(cluster_metadata(cluster.service, cluster.service_name, cluster.service_namespace))
+    if cluster.plain_instances:
+        # Envoy goes on using the connections that it has when an instance changes to or from plain text; a cluster that
+        # is another one opens new ones, and finishes on the old ones what was begun.
+        message.metadata.filter_metadata["byway.plain"].update({"instances": list(cluster.plain_instances)})
     _secure(message, cluster)
     return message
 

@@ -35,13 +35,14 @@ from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.mesh import MeshDefaults
 from byway.model.names import BLACK_HOLE, PORT_INBOUND, PORT_OUTBOUND, RESERVED_PORTS, VIP_NETWORK
 from byway.model.policy import Access, MutualTls
+from byway.model.report import Peer
 from byway.model.workload import Interception, Workload
 from byway.xds.authorization import rule_sets
 from byway.xds.clusters import ADS
 from byway.xds.endpoints import address, peer_of
 from byway.xds.http import gateway_manager, inbound_manager, outbound_manager
 from byway.xds.message import packed, seconds
-from byway.xds.telemetry import Peer, Reporter, tcp_access_log_options, tcp_access_logs
+from byway.xds.telemetry import Reporter, tcp_access_log_options, tcp_access_logs
 from byway.xds.tls import MESH_ALPN, inbound_socket
 
 PASS_THROUGH = "PassthroughCluster"
@@ -124,18 +125,22 @@ def _inbound(listener: Listener, *, with_original: bool = False) -> Listener:
 
 
 def _port_chains(port: InboundPort, side: Inbound, *, with_match: bool) -> list[FilterChain]:
-    chains = []
-    if port.mutual_tls is not MutualTls.DISABLE:
-        match = FilterChainMatch(transport_protocol="tls")
-        if port.mutual_tls is MutualTls.PERMISSIVE:
-            match.application_protocols.extend(MESH_ALPN)
-        chains.append(_port_chain(port, side, match, is_mutual=True))
+    chains = [_port_chain(port, side, _mutual_match(port.mutual_tls), is_mutual=True)]
     if port.mutual_tls is not MutualTls.STRICT:
         chains.append(_port_chain(port, side, FilterChainMatch(), is_mutual=False))
     for chain in chains:
         if with_match:
             chain.filter_chain_match.destination_port.CopyFrom(UInt32Value(value=port.number))
     return chains
+
+
+def _mutual_match(mode: MutualTls) -> FilterChainMatch:
+    """What is taken for mutual TLS: all TLS where nothing else will do, else what sidecars offer besides.
+
+    Also where mutual TLS is switched off, which is for callers to know: one that has not heard of it yet is let in.
+    """
+    alpn = () if mode is MutualTls.STRICT else MESH_ALPN
+    return FilterChainMatch(transport_protocol="tls", application_protocols=alpn)
 
 
 def _port_chain(port: InboundPort, side: Inbound, match: FilterChainMatch, *, is_mutual: bool) -> FilterChain:
@@ -171,11 +176,9 @@ def _other_chains(side: Inbound) -> list[FilterChain]:
     peer = peer_of(side.workload, mesh.trust_domain)
     chains = []
     for is_mutual in (True, False):
-        if side.other_mutual_tls is (MutualTls.DISABLE if is_mutual else MutualTls.STRICT):
+        if not is_mutual and side.other_mutual_tls is MutualTls.STRICT:
             continue
-        match = FilterChainMatch(transport_protocol="tls" if is_mutual else "")
-        if is_mutual and side.other_mutual_tls is MutualTls.PERMISSIVE:
-            match.application_protocols.extend(MESH_ALPN)
+        match = _mutual_match(side.other_mutual_tls) if is_mutual else FilterChainMatch()
         chain = FilterChain(name=f"other-{'mutual' if is_mutual else 'plain'}", filter_chain_match=match)
         logs = _inbound_logs(peer, mesh, is_mutual=is_mutual)
         chain.filters.extend(_judged_tcp(side.other_access, "inbound_other", INBOUND_PASS_THROUGH, logs))

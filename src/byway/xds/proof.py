@@ -27,15 +27,16 @@ from byway.model.labels import selects
 from byway.model.listener import View
 from byway.model.names import TYPE_ENDPOINTS, TYPE_LISTENER
 from byway.model.service import Service
-from byway.world.index import INDEX
+from byway.world.index import ids_of_kind, labelled
 from byway.xds import resources
+from byway.xds.grpc_resources import ClientResource
 from byway.xds.message import packed
 from byway.xds.resource import Resource
 
 
 def provable(resource: Resource) -> Resource | None:
-    """The resource as the prover may hold it: listeners bind no port; endpoints need no proof."""
-    if resource.type_url == TYPE_ENDPOINTS:
+    """The resource as the prover may hold it: listeners bind no port; endpoints need no proof, nor does what no Envoy gets."""
+    if resource.type_url == TYPE_ENDPOINTS or isinstance(resource, ClientResource):
         return None
     if resource.type_url != TYPE_LISTENER:
         return resource
@@ -91,7 +92,7 @@ def _clusters(db: Database, resource_id: ResourceId) -> Iterator[Root]:
         return
     found = service(db, policy.host)
     if found is None and policy.host.startswith("*"):
-        services = (service_of(db, i) for i in sorted(INDEX(db, ("kind", "Service"))))
+        services = (service_of(db, i) for i in ids_of_kind(db, "Service"))
         found = next((s for s in services if s is not None and s.host.endswith(policy.host[1:])), None)
     if found is not None:
         yield from _clusters_of(resource_id.namespace, found, ("", *(s.name for s in policy.subsets)))
@@ -114,7 +115,7 @@ def _listeners(db: Database, resource_id: ResourceId) -> Iterator[Root]:
 
 
 def _instances(db: Database, namespace: str, selector: tuple[tuple[str, str], ...]) -> Iterator[ResourceId]:
-    for resource_id in sorted(INDEX(db, ("kind", "WorkloadEntry"))):
+    for resource_id in labelled(db, selector, namespace):
         found = workload_of(db, resource_id)
-        if found is not None and selects(selector, found.labels) and namespace in ("", resource_id.namespace):
+        if found is not None and selects(selector, found.labels):
             yield resource_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import msgspec
 
 from byway.base.digest import digest
@@ -21,6 +23,6 @@ class Resource(msgspec.Struct, frozen=True):
     requires: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, type_url: str, name: str, any_bytes: bytes, requires: tuple[str, ...] = ()) -> Resource:
+    def of(cls, type_url: str, name: str, any_bytes: bytes, requires: tuple[str, ...] = ()) -> Self:
         """The resource with its version computed from its bytes."""
         return cls(type_url, name, digest(any_bytes), any_bytes, requires)

@@ -27,6 +27,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.base.duration import Duration
 from byway.model.listener import InboundPort
+from byway.model.policy import MutualTls
 from byway.model.report import Peer
 from byway.model.route import (
     Fault,
@@ -78,7 +79,8 @@ def inbound_configuration(name: str, port: InboundPort, cluster: str) -> RouteCo
         match=RouteMatch(prefix="/"),
         route=RouteAction(cluster=cluster, timeout=duration(Duration(0)), retry_policy=retry),
     )
-    for filter_name, override in per_route(port.access).items():
+    rules = per_route(port.access, needs_mutual_tls=port.mutual_tls is MutualTls.STRICT)
+    for filter_name, override in rules.items():
         route.typed_per_filter_config[filter_name].CopyFrom(packed(override))
     return RouteConfiguration(
         name=name,
@@ -135,16 +137,18 @@ def _action(route: Route) -> RouteAction:
     else:
         action.weighted_clusters.CopyFrom(WeightedClusterMessage())
         for split in splits:
-            action.weighted_clusters.clusters.append(
-                WeightedClusterMessage.ClusterWeight(
-                    name=split.cluster,
-                    weight=UInt32Value(value=split.weight),
-                    request_headers_to_add=_headers_to_add(split.headers.request),
-                    request_headers_to_remove=list(split.headers.request.remove),
-                    response_headers_to_add=_headers_to_add(split.headers.response),
-                    response_headers_to_remove=list(split.headers.response.remove),
-                )
+            share = WeightedClusterMessage.ClusterWeight(
+                name=split.cluster,
+                weight=UInt32Value(value=split.weight),
+                request_headers_to_add=_headers_to_add(split.headers.request),
+                request_headers_to_remove=list(split.headers.request.remove),
+                response_headers_to_add=_headers_to_add(split.headers.response),
+                response_headers_to_remove=list(split.headers.response.remove),
             )
+            authority = _authority(split.headers.request)
+            if authority:
+                share.host_rewrite_literal = authority
+            action.weighted_clusters.clusters.append(share)
     if route.retries is not None and route.retries.attempts > 0:
         action.retry_policy.CopyFrom(_retry_policy(route.retries))
     _rewrite(action, route)
@@ -152,8 +156,7 @@ def _action(route: Route) -> RouteAction:
 
 
 def _rewrite(action: RouteAction, route: Route) -> None:
-    asked = {name.lower(): value for name, value in route.rule.headers.request.set}
-    authority = route.rule.rewrite.authority or asked.get(":authority", "") or asked.get("host", "")
+    authority = route.rule.rewrite.authority or _authority(route.rule.headers.request)
     if authority:
         action.host_rewrite_literal = authority
     path = route.rule.rewrite.path
@@ -167,6 +170,12 @@ def _rewrite(action: RouteAction, route: Route) -> None:
         action.regex_rewrite.CopyFrom(
             RegexMatchAndSubstitute(pattern=RegexMatcher(regex=r"^[^?]*"), substitution=path.replace("\\", "\\\\"))
         )
+
+
+def _authority(change: HeaderChange) -> str:
+    """What a change of headers makes of the authority; empty: nothing. As in Istio, to add it replaces it, too."""
+    written = {name.lower(): value for name, value in (*change.add, *change.set)}
+    return written.get(":authority", "") or written.get("host", "")
 
 
 def _match(match: RequestMatch) -> RouteMatch:
@@ -215,9 +224,8 @@ def _headers_to_add(change: HeaderChange) -> list[HeaderValueOption]:
         (change.add, actions.APPEND_IF_EXISTS_OR_ADD),
     ):
         for name, value in pairs:
-            if name.lower() not in (":authority", "host"):
-                # A % would start one of Envoy's own substitutions.
-                header = HeaderValue(key=name, value=value.replace("%", "%%"))
+            if name.lower() not in (":authority", "host"):  # rewritten, see `_authority`
+                header = HeaderValue(key=name, value=value)  # a format, whose operators the kind has checked
                 options.append(HeaderValueOption(header=header, append_action=action, keep_empty_value=True))
     return options
 

@@ -44,7 +44,13 @@ def test_a_service_without_rules_is_reached_under_every_spelling_of_its_name() -
 
 def test_every_spelling_gives_the_same_virtual_host() -> None:
     database = mesh().database
-    spellings = ("link-service:8080", "link-service.default:8080", f"{LINK}:8080", "240.240.0.9:8080", "LINK-Service:8080")
+    spellings = (
+        "link-service:8080",
+        "link-service.default:8080",
+        f"{LINK}:8080",
+        "240.240.0.9:8080",
+        "LINK-Service:8080",
+    )
     assert len({virtual_host(database, CLIENT, spelling) for spelling in spellings}) == 1
 
 
@@ -79,7 +85,7 @@ def test_a_route_to_a_service_that_does_not_exist_refuses_instead_of_waiting() -
 
 def test_only_clients_with_the_source_labels_get_the_rule() -> None:
     made = mesh()
-    made.apply(SPLIT.replace("headers: {x-beta-user: {exact: \"true\"}}", "sourceLabels: {version: v2}"))
+    made.apply(SPLIT.replace('headers: {x-beta-user: {exact: "true"}}', "sourceLabels: {version: v2}"))
     labels = (("app", "web"), ("version", "v2"))
     assert view(made.database, "default", labels) == View("default", (("version", "v2"),))
     chosen = virtual_host(made.database, view(made.database, "default", labels), "link-service:8080")

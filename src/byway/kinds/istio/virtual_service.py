@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from byway.kinds.header import authority_value, header_name, header_value
+from byway.kinds.header import MESH_HEADERS, authority_value, header_name, header_value
 from byway.kinds.hosts import overlaps, route_host
 from byway.kinds.istio.destination import Destination
 from byway.kinds.istio.fault import HTTPFaultInjection
@@ -20,6 +20,7 @@ from byway.kinds.istio.selector import Labels
 from byway.kinds.istio.string_match import StringMatch
 from byway.kinds.labels import gateway_name
 from byway.kinds.message import Check, Count, Message, Port, Problem, SpanOrOff
+from byway.kinds.path import child, item
 
 __all__ = [
     "HTTPFaultInjection", "HTTPMatchRequest", "HTTPRetry", "HTTPRewrite", "HTTPRoute", "HTTPRouteDestination",
@@ -56,22 +57,27 @@ class Headers(Message, frozen=True, kw_only=True):
             if operations is None:
                 continue
             for operation, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
-                is_authority_allowed = (direction, operation) == ("request", "set")
                 for index, name in enumerate(names):
-                    if is_authority_allowed and name.lower() in (":authority", "host"):
-                        continue
-                    problem = header_name(name) or _reserved(name)
+                    problem = _name_problem(name, direction, operation)
                     if problem:
-                        at = f"{direction}.{operation}" + (f"[{index}]" if operation == "remove" else "")
+                        at = f"{direction}.{operation}"
+                        at = item(at, index) if operation == "remove" else child(at, name)
                         yield Problem(message=problem.message, hint=problem.hint, at=at)
 
 
-def _reserved(name: str) -> Problem | None:
-    if name.lower() != "host":
+def _name_problem(name: str, direction: str, operation: str) -> Problem | None:
+    """As in Istio, a request's authority may be written by either of its names; the mesh's own headers never."""
+    lower = name.lower()
+    is_written = direction == "request" and operation != "remove"
+    if lower in (":authority", "host") and is_written:
         return None
-    return Problem(
-        message="the host header can only be set, on requests", hint="use headers.request.set or rewrite.authority"
-    )
+    if lower == "host":
+        return Problem(
+            message="the host header can only be set, on requests", hint="use headers.request.set or rewrite.authority"
+        )
+    if lower in MESH_HEADERS and direction == "request":
+        return Problem(message=f"{lower} is the mesh's own header, by which it tells who calls", hint="leave it out")
+    return header_name(name)
 
 
 class HTTPMatchRequest(Message, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from byway.kinds.hosts import ip_address
 from byway.kinds.istio.selector import Labels
-from byway.kinds.labels import optional_dns_name
+from byway.kinds.labels import dns_label, optional_dns_name
 from byway.kinds.message import Between, Check, Message, Port
 
 
@@ -19,7 +19,7 @@ class WorkloadEntry(Message, frozen=True, kw_only=True):
     REQUIRED: ClassVar[tuple[str, ...]] = ("address",)
 
     address: Annotated[str, Check(ip_address)] = ""
-    ports: dict[str, Port] = msgspec.field(default_factory=dict)
+    ports: Annotated[dict[str, Port], Check(dns_label, keys=True)] = msgspec.field(default_factory=dict)
     labels: Labels = msgspec.field(default_factory=dict)
     network: str = ""
     locality: str = ""

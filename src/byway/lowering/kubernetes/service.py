@@ -26,6 +26,7 @@ def service(resource: Resource) -> Derived[Service]:
     """The service; a port's protocol comes from appProtocol, else from its name (`http-web` is HTTP), else TCP.
 
     An unnamed single port counts as HTTP, the mesh's most common case, unless its number is one where servers speak first.
+    What is not carried over TCP is left out: no proxy sees it.
     """
     spec = resource.spec
     assert isinstance(spec, written.Service)
@@ -36,8 +37,9 @@ def service(resource: Resource) -> Derived[Service]:
         namespace=namespace,
         vip="" if spec.cluster_ip == "None" else spec.cluster_ip,
         ports=tuple(
-            ServicePort(port.name, port.port, str(port.target_port or port.name or port.port), _protocol(port))
+            ServicePort(port.name, port.port, port.target_port, _protocol(port))
             for port in spec.ports
+            if port.protocol in ("", "TCP")
         ),
         selector=labels_of(spec.selector),
     )
