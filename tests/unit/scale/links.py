@@ -1,0 +1,122 @@
+"""Fake proxies on the real hub, engine and catalogue, without a network: every message is carried when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from bench.plane import TrustingCatalogue
+from byway.ads.catalogue import Proxy
+from byway.ads.event import Requested
+from byway.ads.hub import Hub, Pace, Stream
+from byway.engine import Database
+from byway.kinds.resource import Resource
+from byway.testing.fake_envoy import FakeEnvoy
+from byway.testing.fake_proxy import sent
+from byway.testing.fleet import Post
+from byway.world.change import Change
+from byway.world.host import World
+
+PACE = Pace(window_s=0.0, tick_s=0.0005)
+
+
+class TurnedClock:
+    """Time stands still until the test turns it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+        self.looked = asyncio.Event()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        self.looked.set()
+        return self.seconds
+
+
+class ControlPlane:
+    """The real parts over a world."""
+
+    def __init__(self, resources: Iterable[Resource], clock: TurnedClock) -> None:
+        self.database = Database()
+        self.world = World(self.database)
+        self.world.apply(Change(tuple(resources)))
+        self.catalogue = TrustingCatalogue(self.database)
+        self.hub = Hub(self.catalogue, clock, PACE)
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._running = asyncio.create_task(self.hub.run())
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    def apply(self, change: Change) -> None:
+        self.world.apply(change)
+        self.hub.publish(frozenset(self.database.changed()))
+
+    def tidy(self) -> None:
+        self.catalogue.release(lambda key: bool(self.hub.readers(key)))
+
+
+class Link:
+    """One proxy, its stream, and what is on the way in both directions."""
+
+    def __init__(self, post: Post) -> None:
+        self.post = post
+        self.envoy = FakeEnvoy()
+        self.stream: Stream | None = None
+        self.has_refused = False
+        self._to_server: deque[Requested] = deque()
+
+    def admitted(self, plane: ControlPlane) -> Proxy:
+        """The proxy as the catalogue knows it."""
+        proxy = plane.catalogue.admit("", self.post.node_id, {})
+        assert isinstance(proxy, Proxy), proxy
+        return proxy
+
+    async def connect(self, plane: ControlPlane) -> None:
+        """A new stream; the one before, if there is one, breaks with all that was on it."""
+        if self.stream is not None:
+            plane.hub.disconnect(self.stream)
+        self.stream = await plane.hub.connect(self.admitted(plane))
+        self.has_refused = False
+        self._to_server = deque(self.envoy.connect())
+
+    def restart(self) -> None:
+        """Its process ends; the next connection is a new one's."""
+        self.envoy = FakeEnvoy(refuses=self.envoy.refuses)
+
+    def ask(self, name: str, *, is_cluster: bool) -> None:
+        asked = self.envoy.ask_cluster(name) if is_cluster else self.envoy.ask_virtual_host(name)
+        self._to_server.extend(asked)
+
+    async def server_reads(self, plane: ControlPlane, n: int) -> int:
+        n_read = min(n, len(self._to_server))
+        for _ in range(n_read):
+            assert self.stream is not None
+            request = self._to_server.popleft()
+            self.has_refused |= request.error is not None
+            await plane.hub.receive(self.stream, request)
+        return n_read
+
+    async def envoy_reads(self, n: int) -> int:
+        n_read = 0
+        while self.stream is not None and self.stream.outbox.n_bytes and n_read < n:
+            message = await self.stream.outbox.next()
+            assert message is not None
+            self._to_server.extend(self.envoy.receive(sent(message)))
+            n_read += 1
+        return n_read
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is on the way, and no change waits to be told."""
+        assert self.stream is not None
+        return not self._to_server and not self.stream.outbox.n_bytes and not self.stream.changed
