@@ -3,7 +3,7 @@
 An inverted index leads from a key to the streams that read it, so a publication touches no other. A stream gets the first
 change at once, and those that follow within a bounded window together: a burst costs each proxy a few pushes a second.
 No step is taken while a proposal is being proved (`Catalogue.settled`). A stream that does not read, or does not answer, is
-cut off after a deadline; the others never wait for it.
+cut off after a deadline; the others never wait for it. In a storm of reconnections streams start in turns (`Entrance`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import msgspec
 from byway.ads import wire
 from byway.ads.action import Asked, Close, Refused, Revisions, Send, Watch
 from byway.ads.catalogue import Catalogue, Key, Proxy
+from byway.ads.entrance import Crowded, Entrance
 from byway.ads.event import Changed, Requested, Tick
+from byway.ads.instruments import Instruments
 from byway.ads.outbox import Outbox
 from byway.ads.rollout import Nack, Rollout
 from byway.ads.session import Session
@@ -28,11 +30,14 @@ logger = logging.getLogger(__name__)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """The hub's times, in seconds."""
+    """The hub's times, in seconds, and how many proxies start at a time."""
 
     window_s: float = 0.25  # between two pushes to one proxy
     write_deadline_s: float = 30.0  # for a proxy to read what was sent
     tick_s: float = 1.0
+    n_starting: int = 64
+    n_waiting: int = 4_000
+    start_s: float = 15.0  # at most, for waiting, and for being brought into sync
 
 
 class ConnectedProxy(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,8 @@ class Stream:
         self.keys: set[Key] = set()
         self.changed: set[Key] = set()
         self.due = 0.0
+        self.changed_at = 0.0  # when the first of `changed` came
+        self.starts_until: float | None = None  # holds a place of the entrance, at the longest until then
         self.n_asked = 0
         self.rollouts: deque[Rollout] = deque()  # that wait for this proxy, oldest first
 
@@ -101,8 +108,10 @@ class Hub:
         self.n_pushes = 0
         self.n_sent = 0  # resources and removals, to all proxies
         self.n_asked = 0  # names that some call had to wait for
+        self.instruments = Instruments()
         self._clock = clock
         self._pace = pace or Pace()
+        self._entrance = Entrance(self._pace.n_starting, self._pace.n_waiting, self._pace.start_s)
         self._streams: dict[Stream, None] = {}
         self._readers: dict[Key, dict[Stream, None]] = {}
         self._changed: dict[Stream, None] = {}  # with changes to be told, in order of their first
@@ -111,9 +120,19 @@ class Hub:
     # --- streams come and go ---
 
     async def connect(self, proxy: Proxy) -> Stream:
-        """A new stream of an admitted proxy."""
-        await self.catalogue.settled()
-        stream = Stream(Session(self.catalogue, proxy, self.revision), self._clock.now().timestamp())
+        """A new stream of an admitted proxy; raises `Crowded` where too many are starting."""
+        try:
+            await self._entrance.enter()
+        except Crowded:
+            self.instruments.crowded.inc()
+            raise
+        try:
+            await self.catalogue.settled()
+            stream = Stream(Session(self.catalogue, proxy, self.revision), self._clock.now().timestamp())
+        except BaseException:
+            self._entrance.leave()
+            raise
+        stream.starts_until = self._clock.monotonic() + self._pace.start_s
         self._streams[stream] = None
         return stream
 
@@ -122,6 +141,7 @@ class Hub:
         self._streams.pop(stream, None)
         self._changed.pop(stream, None)
         self._unwatch(stream, tuple(stream.keys))
+        self._started(stream)
         for rollout in stream.rollouts:
             rollout.left(stream, self._clock.monotonic())
         stream.rollouts.clear()
@@ -140,6 +160,8 @@ class Hub:
         affected: dict[Stream, None] = {}
         for key in changed_keys:
             for stream in self._readers.get(key, ()):
+                if not stream.changed:
+                    stream.changed_at = now
                 stream.changed.add(key)
                 affected[stream] = None
         rollout = Rollout(self.revision, affected, len(self._streams), now)
@@ -184,8 +206,10 @@ class Hub:
             return  # gone meanwhile
         del self._changed[stream]
         keys, stream.changed = frozenset(stream.changed), set()
-        stream.due = self._clock.monotonic() + self._pace.window_s
+        now = self._clock.monotonic()
+        stream.due = now + self._pace.window_s
         self.n_pushes += 1
+        self.instruments.queue.observe(now - stream.changed_at)
         self._step(stream, Changed(keys, self.revision))
 
     async def _tick(self) -> None:
@@ -199,6 +223,8 @@ class Hub:
                     stream.outbox.close(Close("DEADLINE_EXCEEDED", "the proxy does not read"))
                 elif stream.session.is_awaiting_time:
                     self._step(stream, Tick())
+                if stream.starts_until is not None and now > stream.starts_until:
+                    self._started(stream)  # it does not answer; the others need not wait for it
 
     # --- steps ---
 
@@ -208,6 +234,7 @@ class Hub:
         except Exception:
             # One proxy's configuration may hit a defect; the other streams go on, and this one starts afresh.
             logger.exception("the stream of %s failed", stream.proxy.instance)
+            self.instruments.internal_errors.inc()
             stream.outbox.close(Close("INTERNAL", "the control plane failed; its log has the details"))
 
     def _act(self, stream: Stream, event: Requested | Changed | Tick) -> None:
@@ -218,6 +245,7 @@ class Hub:
                     stream.outbox.put(wire.response(action), now)
                     n_resources = len(action.entries) + len(action.removed)
                     self.n_sent += n_resources
+                    self.instruments.pushed(action.type_url)
                     for rollout in stream.rollouts_of(action.revisions):
                         rollout.sent(n_resources)
                 case Refused():
@@ -231,7 +259,17 @@ class Hub:
                     stream.outbox.close(action)
         reached = stream.session.reached_revision
         while stream.rollouts and stream.rollouts[0].revision <= reached:
-            stream.rollouts.popleft().reached(stream, now)
+            rollout = stream.rollouts.popleft()
+            self.instruments.convergence.observe(now - rollout.started_at)
+            rollout.reached(stream, now)
+        if stream.starts_until is not None and stream.session.is_in_sync:
+            self._started(stream)
+        self.instruments.push.observe(self._clock.monotonic() - now)
+
+    def _started(self, stream: Stream) -> None:
+        if stream.starts_until is not None:
+            stream.starts_until = None
+            self._entrance.leave()
 
     def _asked(self, stream: Stream, asked: Asked) -> None:
         stream.n_asked += 1
@@ -240,6 +278,7 @@ class Hub:
             self.catalogue.asked(stream.proxy, asked.type_url, asked.name)
 
     def _refused(self, stream: Stream, refused: Refused) -> None:
+        self.instruments.refused(refused.type_url)
         for rollout in stream.rollouts_of(refused.revisions):
             rollout.refused(stream, stream.proxy, refused)
 
@@ -262,6 +301,12 @@ class Hub:
     def n_connected(self) -> int:
         """How many streams there are."""
         return len(self._streams)
+
+    def metrics(self) -> str:
+        """What it measures of itself, as Prometheus reads it."""
+        self.instruments.connected.set(len(self._streams))
+        self.instruments.waiting.set(self._entrance.n_waiting)
+        return self.instruments.text()
 
     def readers(self, key: Key) -> tuple[Proxy, ...]:
         """The proxies that a change under `key` concerns."""

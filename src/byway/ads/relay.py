@@ -48,6 +48,9 @@ class Method(msgspec.Struct, frozen=True):
 
 
 ADS: Final = Method("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", "stream-stream")
+STATE_OF_THE_WORLD: Final = Method(
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources", "stream-stream"
+)
 
 
 def relay_service(

@@ -1,4 +1,4 @@
-"""The gRPC face of the hub: delta ADS only, for peers that present a certificate.
+"""The gRPC face of the hub, for peers that present a certificate: delta ADS for proxies, both variants for gRPC's own clients.
 
 Who a peer is, is read from the verified client certificate and from nothing else; what it claims to be (`node`) is the
 catalogue's to admit. Whatever a peer sends, the worst that happens to anyone is that its own stream ends with a status.
@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
 import msgspec
 from cryptography import x509
 
-from byway.ads import wire
+from byway.ads import state_of_the_world, wire
 from byway.ads.action import Close
 from byway.ads.catalogue import Proxy, Refusal
+from byway.ads.entrance import Crowded
 from byway.ads.event import Requested
 from byway.ads.hub import Hub, Stream
 from byway.ads.outbox import Outbox
+from byway.ads.state_of_the_world import Translation, WorldRequest
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 PeerOf: TypeAlias = Callable[[Context], str | None]
@@ -32,6 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     n_names_per_request: int = 4_096
     n_streams_per_instance: int = 8
+    n_streams_per_grpc_instance: int = 128  # a gRPC client opens one for each channel
     n_streams_per_identity: int = 1_000
     first_request_s: float = 10.0
 
@@ -71,11 +74,98 @@ def discovery_handlers(
 ) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
     """What to add to a `grpc.aio` server."""
     discovery = _Discovery(hub, limits or Limits(), peer_of)
-    handler = grpc.stream_stream_rpc_method_handler(discovery.stream)
-    return (grpc.method_handlers_generic_handler(wire.SERVICE, {wire.METHOD: handler}),)
+    methods = {
+        wire.METHOD: grpc.stream_stream_rpc_method_handler(discovery.delta),
+        state_of_the_world.METHOD: grpc.stream_stream_rpc_method_handler(discovery.state_of_the_world),
+    }
+    return (grpc.method_handlers_generic_handler(wire.SERVICE, methods),)
 
 
 _Payer: TypeAlias = str | tuple[str, str]
+
+
+class _Variant(Protocol):
+    """One variant of the protocol on one stream; its requests are its own kind of value."""
+
+    def request(self, message: bytes) -> tuple[Any, wire.Claim | None] | wire.Malformed:
+        """What `message` asks, and who says so."""
+
+    def n_names(self, request: Any) -> int:
+        """How many names are in a request."""
+
+    async def receive(self, request: Any, talk: _Talk) -> None:
+        """The client sent `request`."""
+
+    async def respond(self, message: bytes, talk: _Talk) -> None:
+        """The hub sent `message`."""
+
+
+class _Delta:
+    """The incremental variant, which the hub speaks itself."""
+
+    def request(self, message: bytes) -> tuple[Requested, wire.Claim | None] | wire.Malformed:
+        """What `message` asks, and who says so."""
+        return wire.request(message)
+
+    def n_names(self, request: Requested) -> int:
+        """How many names are in a request."""
+        return max(len(request.subscribe) + len(request.unsubscribe), len(request.initial_versions))
+
+    async def receive(self, request: Requested, talk: _Talk) -> None:
+        """The client sent `request`."""
+        await talk.tell(request)
+
+    async def respond(self, message: bytes, talk: _Talk) -> None:
+        """The hub sent `message`."""
+        await talk.write(message)
+
+
+class _World:
+    """The state-of-the-world variant, translated."""
+
+    def __init__(self) -> None:
+        self._translation = Translation()
+
+    def request(self, message: bytes) -> tuple[WorldRequest, wire.Claim | None] | wire.Malformed:
+        """What `message` asks, and who says so."""
+        return state_of_the_world.request(message)
+
+    def n_names(self, request: WorldRequest) -> int:
+        """How many names are in a request."""
+        return len(request.names)
+
+    async def receive(self, request: WorldRequest, talk: _Talk) -> None:
+        """The client sent `request`."""
+        await self._take(self._translation.requested(request), talk)
+
+    async def respond(self, message: bytes, talk: _Talk) -> None:
+        """The hub sent `message`."""
+        await self._take(self._translation.told(message), talk)
+
+    async def _take(self, step: state_of_the_world.Step, talk: _Talk) -> None:
+        for event in step.events:
+            await talk.tell(event)
+        for response in step.responses:
+            await talk.write(response)
+
+
+class _Talk:
+    """One admitted stream between its client and the hub. Reader and writer both write, one at a time."""
+
+    def __init__(self, hub: Hub, stream: Stream, context: Context) -> None:
+        self.stream = stream
+        self._hub = hub
+        self._context = context
+        self._writing = asyncio.Lock()
+
+    async def tell(self, event: Requested) -> None:
+        """Pass on what the client said."""
+        await self._hub.receive(self.stream, event)
+
+    async def write(self, message: bytes) -> None:
+        """Send the client a response."""
+        async with self._writing:
+            await self._context.write(message)
 
 
 class _Discovery:
@@ -85,29 +175,42 @@ class _Discovery:
         self._peer_of = peer_of
         self._n_streams: Counter[_Payer] = Counter()
 
-    async def stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def delta(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """One call of DeltaAggregatedResources."""
+        await self._stream(_Delta(), requests, context)
+
+    async def state_of_the_world(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """One call of StreamAggregatedResources."""
+        await self._stream(_World(), requests, context)
+
+    async def _stream(self, variant: _Variant, requests: AsyncIterator[bytes], context: Context) -> None:
         peer = self._peer_of(context)
         if peer is None:
             await _abort(context, grpc.StatusCode.UNAUTHENTICATED, "a client certificate with one SPIFFE id is needed")
-        first, claim = await self._first_request(requests, context)
+        first, claim = await self._first_request(variant, requests, context)
         admitted = self._hub.catalogue.admit(peer, claim.node_id, claim.metadata)
         if isinstance(admitted, Refusal):
             await _abort(context, grpc.StatusCode.PERMISSION_DENIED, admitted.reason)
+        is_grpc = admitted.kind == "grpc"
+        if isinstance(variant, _World) and not is_grpc:
+            await _abort(context, grpc.StatusCode.UNIMPLEMENTED, "proxies are served by DeltaAggregatedResources")
         keys: tuple[_Payer, _Payer] = (peer, (peer, admitted.instance))
-        most = (self._limits.n_streams_per_identity, self._limits.n_streams_per_instance)
+        each = self._limits.n_streams_per_grpc_instance if is_grpc else self._limits.n_streams_per_instance
+        most = (self._limits.n_streams_per_identity, each)
         if any(self._n_streams[key] >= n for key, n in zip(keys, most, strict=True)):
             await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams of one peer")
         self._n_streams.update(keys)
         try:
-            await self._serve(requests, context, admitted, claim.node_id, first)
+            await self._serve(variant, requests, context, admitted, claim.node_id, first)
         finally:
             self._n_streams.subtract(keys)
             for key in keys:
                 if not self._n_streams[key]:
                     del self._n_streams[key]
 
-    async def _first_request(self, requests: AsyncIterator[bytes], context: Context) -> tuple[Requested, wire.Claim]:
+    async def _first_request(
+        self, variant: _Variant, requests: AsyncIterator[bytes], context: Context
+    ) -> tuple[Any, wire.Claim]:
         try:
             async with asyncio.timeout(self._limits.first_request_s):
                 message = await anext(requests)
@@ -115,7 +218,7 @@ class _Discovery:
             await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "no request came")
         except StopAsyncIteration:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the stream ended before its first request")
-        request = self._request(message, None)
+        request = self._request(variant, message, None)
         if isinstance(request, Close):
             await _abort(context, grpc.StatusCode[request.code], request.message)
         event, claim = request
@@ -123,24 +226,33 @@ class _Discovery:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node")
         return event, claim
 
-    def _request(self, message: bytes, node_id: str | None) -> tuple[Requested, wire.Claim | None] | Close:
-        request = wire.request(message)
+    def _request(self, variant: _Variant, message: bytes, node_id: str | None) -> tuple[Any, wire.Claim | None] | Close:
+        request = variant.request(message)
         if isinstance(request, wire.Malformed):
             return Close("INVALID_ARGUMENT", request.reason)
         event, claim = request
-        n_names = len(event.subscribe) + len(event.unsubscribe)
-        if max(n_names, len(event.initial_versions)) > self._limits.n_names_per_request:
+        if variant.n_names(event) > self._limits.n_names_per_request:
             return Close("RESOURCE_EXHAUSTED", f"more than {self._limits.n_names_per_request} names in a request")
         if node_id is not None and claim is not None and claim.node_id != node_id:
             return Close("INVALID_ARGUMENT", "a second node on the same stream")
         return request
 
     async def _serve(
-        self, requests: AsyncIterator[bytes], context: Context, proxy: Proxy, node_id: str, first: Requested
+        self,
+        variant: _Variant,
+        requests: AsyncIterator[bytes],
+        context: Context,
+        proxy: Proxy,
+        node_id: str,
+        first: Any,
     ) -> None:
-        stream = await self._hub.connect(proxy)
-        reader = asyncio.create_task(self._read(requests, stream, node_id, first))
-        writer = asyncio.create_task(_write(context, stream.outbox))
+        try:
+            stream = await self._hub.connect(proxy)
+        except Crowded as crowded:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(crowded))
+        talk = _Talk(self._hub, stream, context)
+        reader = asyncio.create_task(self._read(variant, requests, talk, node_id, first))
+        writer = asyncio.create_task(_write(variant, talk))
         closing = stream.outbox.closing
         try:
             ends_with: set[asyncio.Future[Any]] = {reader, writer, closing}
@@ -158,19 +270,21 @@ class _Discovery:
             if isinstance(end, Exception) and not isinstance(end, grpc.aio.BaseError):
                 raise end
 
-    async def _read(self, requests: AsyncIterator[bytes], stream: Stream, node_id: str, first: Requested) -> None:
-        await self._hub.receive(stream, first)
+    async def _read(
+        self, variant: _Variant, requests: AsyncIterator[bytes], talk: _Talk, node_id: str, first: Any
+    ) -> None:
+        await variant.receive(first, talk)
         async for message in requests:
-            request = self._request(message, node_id)
+            request = self._request(variant, message, node_id)
             if isinstance(request, Close):
-                stream.outbox.close(request)
+                talk.stream.outbox.close(request)
                 return
-            await self._hub.receive(stream, request[0])
+            await variant.receive(request[0], talk)
 
 
-async def _write(context: Context, outbox: Outbox) -> None:
-    while (message := await outbox.next()) is not None:
-        await context.write(message)
+async def _write(variant: _Variant, talk: _Talk) -> None:
+    while (message := await talk.stream.outbox.next()) is not None:
+        await variant.respond(message, talk)
 
 
 async def _is_ended(writer: asyncio.Task[None], outbox: Outbox) -> bool:

@@ -48,11 +48,6 @@ def request(message: bytes) -> tuple[Requested, Claim | None] | Malformed:
         decoded = discovery_pb2.DeltaDiscoveryRequest.FromString(message)
     except DecodeError:
         return Malformed("not a DeltaDiscoveryRequest")
-    claim = None
-    if decoded.HasField("node"):
-        fields = decoded.node.metadata.fields
-        metadata = {k: v.string_value for k, v in fields.items() if v.WhichOneof("kind") == "string_value"}
-        claim = Claim(decoded.node.id, metadata)
     event = Requested(
         type_url=decoded.type_url,
         subscribe=tuple(decoded.resource_names_subscribe),
@@ -61,7 +56,16 @@ def request(message: bytes) -> tuple[Requested, Claim | None] | Malformed:
         nonce=decoded.response_nonce,
         error=decoded.error_detail.message if decoded.HasField("error_detail") else None,
     )
-    return event, claim
+    return event, claim_of(decoded)
+
+
+def claim_of(request: discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest) -> Claim | None:
+    """The node that a request names, if any."""
+    if not request.HasField("node"):
+        return None
+    fields = request.node.metadata.fields
+    metadata = {k: v.string_value for k, v in fields.items() if v.WhichOneof("kind") == "string_value"}
+    return Claim(request.node.id, metadata)
 
 
 def response(send: Send) -> bytes:

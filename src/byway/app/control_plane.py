@@ -204,7 +204,8 @@ class ControlPlane:
             instance=proxy.instance, epoch=proxy.epoch, peer=peer_of(found, mesh_defaults(self.database).trust_domain)
         )
 
-    def _metrics(self, authority: Authority) -> Iterable[Metric]:
+    def _metrics(self, authority: Authority) -> Iterable[Metric | str]:
+        yield self.hub.metrics()
         for name, value in authority.statistics().items():
             is_counter = name.endswith(("_count", "_total"))
             yield _metric(name, "counter" if is_counter else "gauge", "The certificate authority.", value)

@@ -45,15 +45,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sample, ...]
 
 
-Provider = Callable[[], Iterable[Metric]]
-"""Whoever has numbers of its own to show; called at each scrape, and must not block."""
+Provider = Callable[[], Iterable[Metric | str]]
+"""Whoever has numbers of its own to show, or whole metrics as text; called at each scrape, and must not block."""
 
 
 def exposition(aggregate: Aggregate, providers: Iterable[Provider] = ()) -> Iterator[str]:
     """The text of everything counted, in pieces."""
     for provider in providers:
         for metric in provider():
-            yield _plain(metric)
+            yield metric if isinstance(metric, str) else _plain(metric)
     by_name: dict[str, list[str]] = {}
     for counter in list(aggregate.counters()):
         line = f"{counter.name}{{{_labels(counter.labels)}}} {_number(counter.total)}\n"

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
+import re2
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.config.core.v3.base_pb2 import Locality, TransportSocket
@@ -51,6 +52,7 @@ RETRIED: Final = ("cancelled", "deadline-exceeded", "internal", "resource-exhaus
 """The words of `retryOn` that the gRPC library knows."""
 
 _METHOD: Final = "POST"
+_JUDGED: Final = (":method", ":authority")
 _MOST_SPLIT_HEADERS: Final = 4
 _NOWHERE: Final = 503
 
@@ -68,8 +70,8 @@ def listener(name: str) -> Listener:
 
 
 def route_configuration(name: str, host: VirtualHost) -> RouteConfiguration:
-    """The routes of a dial target; whatever authority the client names, it means this one."""
-    kept = (route for route in host.routes if _can_match(route))
+    """The routes of the dial target `name`; whatever authority the client gives itself, it means this one."""
+    kept = (route for route in host.routes if _can_match(route, name))
     message = virtual_host(VirtualHost(host.name, ("*",), tuple(kept)))
     routes = [adapted for route in message.routes for adapted in _adapted(route)]
     return RouteConfiguration(
@@ -148,18 +150,18 @@ def _tls(context: UpstreamTlsContext) -> TransportSocket:
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
-def _can_match(route: Route) -> bool:
-    """Whether a call of the gRPC library may ever come this way: it is a POST, and has no query."""
-    method = route.match.method
-    return not route.match.query_parameters and (method is None or _matches(method, _METHOD))
+def _can_match(route: Route, target: str) -> bool:
+    """Whether a call may come this way: it is a POST without a query to the dial target, and the library judges none of these."""
+    asked, known = (route.match.method, route.match.authority), (_METHOD, target)
+    is_met = all(match is None or _matches(match, value) for match, value in zip(asked, known, strict=True))
+    return is_met and not route.match.query_parameters
 
 
 def _matches(match: StringMatch, value: str) -> bool:
-    """Whether `value` matches; a regular expression is the library's to judge."""
     expected, found = (match.value.lower(), value.lower()) if match.ignore_case else (match.value, value)
-    if match.kind is MatchKind.PREFIX:
-        return found.startswith(expected)
-    return match.kind is not MatchKind.EXACT or found == expected
+    if match.kind is MatchKind.REGEX:
+        return re2.fullmatch(match.value, value) is not None
+    return found.startswith(expected) if match.kind is MatchKind.PREFIX else found == expected
 
 
 def _adapted(route: RouteMessage) -> Iterator[RouteMessage]:
@@ -174,7 +176,7 @@ def _adapted(route: RouteMessage) -> Iterator[RouteMessage]:
     lenient = [header for header in route.match.headers if header.treat_missing_header_as_empty]
     if len(lenient) > _MOST_SPLIT_HEADERS:
         lenient = []
-    strict = [h for h in route.match.headers if h not in lenient and h.name != ":method"]
+    strict = [h for h in route.match.headers if h not in lenient and h.name not in _JUDGED]
     for combination in itertools.product(*(_either(header) for header in lenient)):
         del message.match.headers[:]
         message.match.headers.extend((*strict, *combination))

@@ -125,7 +125,7 @@ def _inbound(listener: Listener, *, with_original: bool = False) -> Listener:
 
 
 def _port_chains(port: InboundPort, side: Inbound, *, with_match: bool) -> list[FilterChain]:
-    chains = [_port_chain(port, side, _mutual_match(port.mutual_tls), is_mutual=True)]
+    chains = [_port_chain(port, side, _mutual_match(port.mutual_tls, is_http=port.protocol.is_http), is_mutual=True)]
     if port.mutual_tls is not MutualTls.STRICT:
         chains.append(_port_chain(port, side, FilterChainMatch(), is_mutual=False))
     for chain in chains:
@@ -134,12 +134,13 @@ def _port_chains(port: InboundPort, side: Inbound, *, with_match: bool) -> list[
     return chains
 
 
-def _mutual_match(mode: MutualTls) -> FilterChainMatch:
+def _mutual_match(mode: MutualTls, *, is_http: bool = False) -> FilterChainMatch:
     """What is taken for mutual TLS: all TLS where nothing else will do, else what sidecars offer besides.
 
-    Also where mutual TLS is switched off, which is for callers to know: one that has not heard of it yet is let in.
+    TLS of an application's own cannot be read as HTTP anyway, so on such a port all TLS is the mesh's: a gRPC client without a
+    sidecar offers but `h2`. Also where mutual TLS is switched off, which is for callers to know: one that has not heard of it yet is let in.
     """
-    alpn = () if mode is MutualTls.STRICT else MESH_ALPN
+    alpn = () if is_http or mode is MutualTls.STRICT else MESH_ALPN
     return FilterChainMatch(transport_protocol="tls", application_protocols=alpn)
 
 

@@ -259,3 +259,36 @@ async def test_a_defect_met_by_one_stream_ends_that_stream_only(caplog: pytest.L
         assert (await rollout.done(5)).n_acked == 1
         assert lucky.stream.session.is_in_sync
         assert "ZeroDivisionError" in caplog.text
+
+
+async def test_in_a_storm_proxies_start_by_turns() -> None:
+    """One at a time here; the second comes in when the first is in sync, and everybody gets there."""
+    async with running(catalogue_of("a"), n_starting=1) as fixture:
+        hub, proxies = fixture.hub, [
+            Proxy(instance=name, namespace="default", identity=f"spiffe://cluster.local/ns/default/sa/{name}")
+            for name in ("one", "two")
+        ]  # fmt: skip
+        first = await hub.connect(proxies[0])
+        second = asyncio.create_task(hub.connect(proxies[1]))
+        while "byway_xds_waiting 1.0" not in hub.metrics():
+            await turn()
+        assert not second.done()
+        fixture.tasks.append(asyncio.create_task(Client(hub, first, FakeEnvoy(content=Plain())).run()))
+        async with asyncio.timeout(5):
+            await second
+        assert "byway_xds_waiting 0.0" in hub.metrics()
+
+
+async def test_the_hub_measures_itself_under_istios_names() -> None:
+    """A change that one proxy holds is one convergence, one wait in the queue, one more endpoints response."""
+    async with running(catalogue_of("a")) as fixture:
+        await fixture.client("one", "a")
+        before = fixture.hub.metrics()
+        await fixture.hub.publish(fixture.catalogue.put(resource("eds", "a", n=2))).done(5)
+        after = fixture.hub.metrics()
+    assert "pilot_proxy_convergence_time_count 0.0" in before
+    assert "pilot_proxy_convergence_time_count 1.0" in after
+    assert "pilot_proxy_queue_time_count 1.0" in after
+    assert 'pilot_xds_pushes_total{type="eds"} 1.0' in before
+    assert 'pilot_xds_pushes_total{type="eds"} 2.0' in after
+    assert "pilot_xds 1.0" in after
