@@ -94,7 +94,9 @@ class _Api:
 
     async def apply(self, request: Request) -> Response:
         asked = await body(request, ApplyRequest)
-        return _outcome(await self._mesh.apply(asked.sources, asked.namespace, dry_run=asked.dry_run))
+        return _outcome(
+            await self._mesh.apply(asked.sources, asked.namespace, dry_run=asked.dry_run, bake_s=asked.bake_s)
+        )
 
     async def delete(self, request: Request) -> Response:
         asked = await body(request, DeleteRequest)

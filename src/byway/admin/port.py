@@ -67,12 +67,21 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[ProxyRefusal, ...] = ()
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a staged change: how many proxies had it, and what their workloads' requests came to meanwhile."""
+
+    n_proxies: int
+    n_requests: float
+    failure_share: float
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a write: with an error among the diagnostics nothing was changed; a dry run has no rollout."""
 
     diagnostics: tuple[Diagnostic, ...] = ()
     changes: tuple[Change, ...] = ()
     rollout: RolloutReport | None = None
+    stages: tuple[Stage, ...] = ()
 
     @property
     def is_accepted(self) -> bool:
@@ -90,7 +99,7 @@ class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
     workload: str
     namespace: str
     identity: str
-    kind: Literal["sidecar", "router"] = "sidecar"
+    kind: Literal["sidecar", "router", "grpc"] = "sidecar"  # `grpc`: no Envoy, a client by the gRPC library
     node: str = ""
     connected: bool = False
     in_sync: bool = False
@@ -105,7 +114,7 @@ class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One certificate in use: a workload's leaf, or a root (`kind`)."""
+    """One certificate in use: a workload's leaf, or a root (`kind`). Rotations count since the control plane started."""
 
     kind: Literal["leaf", "root"]
     identity: str
@@ -164,8 +173,13 @@ class PrometheusTarget(msgspec.Struct, frozen=True):
 class MeshPort(Protocol):
     """The mesh behind the API. Every method is bounded in time by its implementer."""
 
-    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
-        """Takes the documents of all files or of none, waits for the fleet and says how far they went."""
+    async def apply(
+        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+    ) -> Outcome:
+        """Takes the documents of all files or of none, waits for the fleet and says how far they went.
+
+        With `bake_s` they go by stages, each watched for so many seconds, and are taken back where requests fail.
+        """
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Deletes the resources that the documents name."""

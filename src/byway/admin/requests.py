@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -20,6 +20,7 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sources: tuple[SourceText, ...]
     namespace: str = "default"
     dry_run: bool = False
+    bake_s: Annotated[float, msgspec.Meta(ge=1, le=600)] | None = None
 
 
 class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

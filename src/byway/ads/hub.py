@@ -153,13 +153,15 @@ class Hub:
 
     # --- changes ---
 
-    def publish(self, changed_keys: set[Key] | frozenset[Key]) -> Rollout:
-        """The catalogue's answers under these keys changed: tell those who read them."""
+    def publish(self, changed_keys: set[Key] | frozenset[Key], among: frozenset[Proxy] | None = None) -> Rollout:
+        """The catalogue's answers under these keys changed: tell those who read them, or only those `among` them."""
         self.revision += 1
         now = self._clock.monotonic()
         affected: dict[Stream, None] = {}
         for key in changed_keys:
             for stream in self._readers.get(key, ()):
+                if among is not None and stream.proxy not in among:
+                    continue
                 if not stream.changed:
                     stream.changed_at = now
                 stream.changed.add(key)

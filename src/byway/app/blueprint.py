@@ -34,6 +34,7 @@ from byway.model.names import (
     ANNOTATION_OUTBOUND_PORT,
     DEFAULT_TRUST_DOMAIN,
     LABEL_APP,
+    LABEL_PROXY,
     LABEL_TLS_MODE,
     LABEL_VERSION,
     LABEL_WORKLOAD,
@@ -179,8 +180,11 @@ def _workload(
     free: Iterator[int],
 ) -> WorkloadPlan:
     is_explicit = setting.interception == "explicit"
+    is_proxied = instance.found.proxy == "sidecar"
     before = previous if previous is not None and previous.interception == "explicit" and is_explicit else None
     ports = tuple(_port(port, before, free, is_explicit=is_explicit) for port in instance.found.all_ports)
+    if not is_proxied:
+        ports = tuple(PortPlan(port.name, port.app_port, port.protocol, port.app_port) for port in ports)
     bind = LOOPBACK if is_explicit else ANYWHERE
     words = _words(instance, ports, bind, setting)
     cwd = str(PurePosixPath(setting.folder, instance.own.cwd or instance.found.cwd))
@@ -194,9 +198,10 @@ def _workload(
         workload=instance.workload,
         namespace=namespace,
         service_account=instance.found.service_account or instance.service,
-        labels=_labels(instance.service, instance.version, instance.workload),
+        labels=_labels(instance.service, instance.version, instance.workload, is_proxied=is_proxied),
         address=address,
         interception=setting.interception,
+        kind="sidecar" if is_proxied else "grpc",
         ports=ports,
         command=_command(instance.own.command or instance.found.command, words, cwd),
         env=_environment(instance, ports, bind, words, setting),
@@ -245,8 +250,9 @@ def _gateway(
     )
 
 
-def _labels(app: str, version: str, workload: str) -> dict[str, str]:
-    return {LABEL_APP: app, LABEL_VERSION: version, LABEL_WORKLOAD: workload, LABEL_TLS_MODE: "istio"}
+def _labels(app: str, version: str, workload: str, *, is_proxied: bool) -> dict[str, str]:
+    name, value = (LABEL_TLS_MODE, "istio") if is_proxied else (LABEL_PROXY, "grpc")
+    return {LABEL_APP: app, LABEL_VERSION: version, LABEL_WORKLOAD: workload, name: value}
 
 
 def _words(instance: _Instance, ports: tuple[PortPlan, ...], bind: str, setting: Setting) -> dict[str, str]:
@@ -309,10 +315,11 @@ def _accounts(plan: Plan, description: Description, origins: list[str]) -> tuple
 
 
 def _entry(workload: WorkloadPlan, plan: Plan, description: Description, origin: str) -> Document:
-    annotations = {ANNOTATION_NODE: plan.node, ANNOTATION_INTERCEPTION: workload.interception}
+    interception = "none" if workload.kind == "grpc" else workload.interception
+    annotations = {ANNOTATION_NODE: plan.node, ANNOTATION_INTERCEPTION: interception}
     if workload.ports:
         annotations[ANNOTATION_APP_PORTS] = ",".join(f"{port.name}={port.app_port}" for port in workload.ports)
-    if workload.interception == "explicit":
+    if interception == "explicit":
         annotations[ANNOTATION_OUTBOUND_PORT] = str(workload.explicit.outbound_port)
     body = {
         "apiVersion": "networking.istio.io/v1",

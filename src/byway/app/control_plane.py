@@ -15,7 +15,7 @@ import structlog
 
 from byway.admin.api import admin_app
 from byway.admin.security import Door
-from byway.ads.catalogue import Refusal
+from byway.ads.catalogue import Proxy, Refusal
 from byway.ads.hub import Hub
 from byway.ads.prover import EnvoyProver
 from byway.ads.server import SERVER_OPTIONS, discovery_handlers
@@ -27,6 +27,7 @@ from byway.app.prewarm import Prewarm
 from byway.app.proposal import Proposals
 from byway.app.serving import HttpServer, address_parts, ended_by_signals, owner_watched
 from byway.app.settings import ControlPlaneSettings
+from byway.app.staging import Staging
 from byway.app.writing import Writer
 from byway.authority.authority import Authority
 from byway.authority.control_socket import control_socket_server
@@ -113,6 +114,7 @@ class ControlPlane:
             Proposals(self.database, self.world, self.catalogue, prover),
             self.hub,
             self.desk.publish_names,
+            Staging(self.hub, self.observatory.windows, self._clock, self._workload),
         )
         writer.publish_names()
         mesh = Mesh(
@@ -192,6 +194,10 @@ class ControlPlane:
         ids = INDEX(self.database, ("workload-account", namespace, account))
         found = (workload_of(self.database, resource_id) for resource_id in ids)
         return any(w is not None and w.node == node for w in found)
+
+    def _workload(self, proxy: Proxy) -> tuple[str, str]:
+        found = workload(self.database, proxy.namespace, proxy.instance)
+        return proxy.namespace, found.name if found else proxy.instance
 
     def _sender(self, peer: str, node_id: str, metadata: Mapping[str, str]) -> Sender:
         proxy = self.catalogue.admit(peer, node_id, metadata)

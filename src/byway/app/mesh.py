@@ -68,9 +68,11 @@ class Mesh:
         self._authority = authority
         self.is_ready = False
 
-    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
-        """Takes the documents of all files or of none."""
-        return await self._writer.apply(sources, namespace, dry_run=dry_run)
+    async def apply(
+        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+    ) -> Outcome:
+        """Takes the documents of all files or of none, by stages where `bake_s` is given."""
+        return await self._writer.apply(sources, namespace, dry_run=dry_run, bake_s=bake_s)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Deletes the resources that the documents name."""
@@ -120,6 +122,7 @@ class Mesh:
                 serial=issued.serial,
                 not_before=_time(issued.issued_at),
                 not_after=_time(issued.not_after),
+                n_rotations=self._authority.log.n_rotations(issued),
             )
             for issued in self._authority.log.current(now)
         ]

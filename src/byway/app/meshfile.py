@@ -9,6 +9,7 @@
         env: {LOG: info}
         cwd: ./links                  # seen from this file's folder, which is the default
         serviceAccount: link-service  # the identity (this is the default)
+        proxy: grpc                   # no Envoy: the application's gRPC library is a client of the mesh itself
         versions:                     # or `instances: 2`, and `version: v1` for the label
           stable: {instances: 2}
           canary: {instances: 1, env: {LOG: debug}}
@@ -135,6 +136,7 @@ class MeshService(Message, frozen=True, kw_only=True):
     env: Environment = msgspec.field(default_factory=dict)
     cwd: str = ""
     service_account: Annotated[str, Check(dns_label)] = ""
+    proxy: Literal["sidecar", "grpc"] = "sidecar"
     instances: Instances = 1
     version: Annotated[str, Check(label_value), Check(_name)] = DEFAULT_VERSION
     versions: dict[Annotated[str, Check(label_value), Check(_name)], MeshVersion] = msgspec.field(default_factory=dict)

@@ -113,7 +113,7 @@ def _absence(workload: WorkloadPlan, description: Description) -> str:
 
 
 def _search(workload: WorkloadPlan) -> str:
-    return surroundings.environment(workload).get("PATH", "")
+    return workload.env.get("PATH", surroundings.PATH)
 
 
 def _taken(address: str) -> bool:

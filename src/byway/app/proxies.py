@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from byway.admin.port import ProxyStatus
 from byway.ads.hub import ConnectedProxy
 from byway.agent.frames import WorkloadReport
 from byway.identity.spiffe import workload_id
-from byway.model.names import TYPE_CLUSTER, TYPE_ENDPOINTS, TYPE_LISTENER, TYPE_ROUTE, TYPE_VIRTUAL_HOST
+from byway.model.labels import label
+from byway.model.names import (
+    LABEL_PROXY,
+    TYPE_CLUSTER,
+    TYPE_ENDPOINTS,
+    TYPE_LISTENER,
+    TYPE_ROUTE,
+    TYPE_VIRTUAL_HOST,
+)
 from byway.model.workload import Interception, Workload
 
 _SHORT = {
@@ -27,18 +37,24 @@ def proxy_status(
         workload=workload.name,
         namespace=workload.namespace,
         identity=str(workload_id(trust_domain, workload.namespace, workload.service_account)),
-        kind="router" if workload.interception is Interception.NONE else "sidecar",
+        kind=_kind(workload),
         node=workload.node,
         connected=stream is not None,
         in_sync=stream is not None and stream.is_in_sync,
         sync=_sync(stream) if stream else {},
         certificate_not_after=report.expires if report else "",
         last_error=_last_error(stream, report),
-        envoy_state=report.envoy.phase if report else "",
+        envoy_state=report.envoy.phase if report and report.envoy else "",
         app_state=report.application.phase if report and report.application else "",
-        n_envoy_restarts=report.envoy.n_restarts if report else 0,
+        n_envoy_restarts=report.envoy.n_restarts if report and report.envoy else 0,
         n_app_restarts=report.application.n_restarts if report and report.application else 0,
     )
+
+
+def _kind(workload: Workload) -> Literal["sidecar", "router", "grpc"]:
+    if label(workload.labels, LABEL_PROXY) == "grpc":
+        return "grpc"
+    return "router" if workload.interception is Interception.NONE else "sidecar"
 
 
 def _sync(stream: ConnectedProxy) -> dict[str, str]:

@@ -49,7 +49,9 @@ def lacks(plan: Plan, proxies: Sequence[Mapping[str, Any]], reports: Sequence[Wo
 
 
 def _lack(workload: WorkloadPlan, proxy: Mapping[str, Any], report: WorkloadReport | None) -> Lack | None:
-    envoy = report.envoy if report else ProcessReport(phase=str(proxy.get("envoy_state") or "planned"))
+    if workload.kind == "grpc":
+        return _application_lack(workload, report)
+    envoy = (report and report.envoy) or ProcessReport(phase=str(proxy.get("envoy_state") or "planned"))
     if envoy.phase != "ready":
         fault = f"; {report.fault}" if report and report.fault else ""
         return Lack(workload, f"Envoy {_course(envoy)}{fault}", is_failing=envoy.n_restarts > _OFTEN)
@@ -57,6 +59,10 @@ def _lack(workload: WorkloadPlan, proxy: Mapping[str, Any], report: WorkloadRepo
         error = f": {proxy['last_error']}" if proxy.get("last_error") else ""
         state = "is not in sync" if proxy.get("connected") else "is not connected to the control plane"
         return Lack(workload, f"Envoy {state}{error}")
+    return _application_lack(workload, report)
+
+
+def _application_lack(workload: WorkloadPlan, report: WorkloadReport | None) -> Lack | None:
     application = report.application if report else None
     if not workload.command or (application is not None and application.phase == "ready"):
         return None

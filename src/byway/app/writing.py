@@ -14,8 +14,9 @@ import msgspec
 from byway.admin.port import Change as Reported
 from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport, SourceText, Target
 from byway.ads.hub import Hub
-from byway.ads.rollout import RolloutResult
+from byway.ads.rollout import Rollout, RolloutResult
 from byway.app.proposal import Judged, Proposals
+from byway.app.staging import Staged, Staging
 from byway.app.turns import Turns
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.lowered import service_of
@@ -33,6 +34,7 @@ from byway.sources.source import Put, Remove, Source
 from byway.world.change import Change
 from byway.world.host import World
 
+_ACK_LIMIT_S = 10.0
 _SHORT_NAMES = {
     "VirtualService": ("vs",),
     "DestinationRule": ("dr",),
@@ -110,23 +112,28 @@ class Writer:
         proposals: Proposals,
         hub: Hub,
         tell_names: NamesListener,
+        staging: Staging,
     ) -> None:
         self._database = database
         self._world = world
         self._source = source
         self._proposals = proposals
+        self._hub = hub
         self._turns = Turns(database, hub)
+        self._staging = staging
         self._tell_names = tell_names
         self._names: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
-    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
-        """Puts the resources of some files."""
+    async def apply(
+        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+    ) -> Outcome:
+        """Puts the resources of some files; by stages, each watched so long, where `bake_s` is given."""
         found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
         if not found.is_usable:
             return Outcome(diagnostics=found.diagnostics)
         async with self._turn:
-            return await self._write(found.resources, (), found.diagnostics, dry_run=dry_run)
+            return await self._write(found.resources, (), found.diagnostics, dry_run=dry_run, bake_s=bake_s)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Removes the resources that some files name; one that is not there is no mistake."""
@@ -151,6 +158,7 @@ class Writer:
         diagnostics: tuple[Diagnostic, ...],
         *,
         dry_run: bool,
+        bake_s: float | None = None,
     ) -> Outcome:
         try:
             puts = self._admitted(puts)
@@ -163,17 +171,50 @@ class Writer:
         if dry_run or not verdict.is_accepted:
             self._proposals.take_back(undo)
             return Outcome(diagnostics=diagnostics, changes=changes if verdict.is_accepted else ())
+        if bake_s is not None:
+            return await self._publish_by_stages(
+                change, undo, verdict, bake_s, Outcome(diagnostics=diagnostics, changes=changes)
+            )
         rollout = await self._publish(change, undo, verdict)
         return Outcome(diagnostics=diagnostics, changes=changes, rollout=report(rollout))
 
     async def _publish(self, change: Change, undo: Change, verdict: Judged) -> RolloutResult:
         try:
-            await self._source.commit([*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)])
+            await self._commit(change)
         except BaseException:
             self._proposals.take_back(undo)
             raise
         self._proposals.keep()
         return await self._turns.publish(verdict.changed, verdict.moved, lambda: self._publish_names_of(change.ids))
+
+    async def _publish_by_stages(
+        self, change: Change, undo: Change, verdict: Judged, bake_s: float, outcome: Outcome
+    ) -> Outcome:
+        """Publishes a change and stores it once it has proved itself; else everything is as it was."""
+        if verdict.moved:
+            self._proposals.take_back(undo)
+            return Outcome(diagnostics=(*outcome.diagnostics, _not_by_stages(change)))
+        self._proposals.keep()
+        try:
+            staged = await self._staging.run(verdict.changed, bake_s)
+            if not staged.trouble:
+                await self._commit(change)
+        except BaseException:
+            self._withdraw(undo, verdict)
+            raise
+        if staged.trouble:
+            rollout = await self._withdraw(undo, verdict).done(_ACK_LIMIT_S)
+            diagnostics = (*outcome.diagnostics, _rolled_back(change, staged))
+            return Outcome(diagnostics=diagnostics, stages=staged.stages, rollout=report(rollout))
+        self._publish_names_of(change.ids)
+        return msgspec.structs.replace(outcome, stages=staged.stages, rollout=report(staged.rollout))
+
+    def _withdraw(self, undo: Change, verdict: Judged) -> Rollout:
+        self._world.apply(undo)
+        return self._hub.publish(verdict.changed | frozenset(self._database.changed()))
+
+    async def _commit(self, change: Change) -> None:
+        await self._source.commit([*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)])
 
     def publish_names(self) -> None:
         """Tells the agents what DNS must answer, where that changed."""
@@ -263,6 +304,33 @@ def kind_named(word: str) -> Kind:
             return kind
     known = ", ".join(kind.name for kind in KINDS)
     raise NotFoundError(f"there is no kind {word} (there are {known})")
+
+
+def _not_by_stages(change: Change) -> Diagnostic:
+    resource = next(iter(change.puts), None)
+    return Diagnostic(
+        code="not-by-stages",
+        message="what servers accept would change: callers and servers must follow one another, not some of each",
+        position=resource.position("metadata.name") if resource else None,
+        hint="apply it without --staged; such a change goes out in turns",
+        subject=str(resource.id) if resource else "",
+    )
+
+
+def _rolled_back(change: Change, staged: Staged) -> Diagnostic:
+    resource = next(iter(change.puts), None)
+    return Diagnostic(
+        code="rolled-back",
+        message=f"taken back at stage {len(staged.stages)}, of {counted_proxies(staged.stages[-1].n_proxies)}: {staged.trouble}",
+        position=resource.position("metadata.name") if resource else None,
+        hint="the mesh is as it was; see `byway top` and `byway graph` for what failed",
+        subject=str(resource.id) if resource else "",
+    )
+
+
+def counted_proxies(n: int) -> str:
+    """`1 proxy`, `2 proxies`."""
+    return f"{n} {'proxy' if n == 1 else 'proxies'}"
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:

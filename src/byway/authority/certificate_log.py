@@ -41,6 +41,7 @@ class CertificateLog:
         self._limit = limit
         self._issued: OrderedDict[str, IssuedCertificate] = OrderedDict()
         self._counts = dict.fromkeys((CSR_COUNT, AUTHENTICATION_FAILURES, PARSING_ERRORS, SIGNING_ERRORS, ISSUED), 0)
+        self._n_issued: OrderedDict[tuple[str, str], int] = OrderedDict()  # by identity and node, the latest last
         self._lock = threading.Lock()
 
     def count(self, counter: str) -> None:
@@ -55,6 +56,10 @@ class CertificateLog:
             self._issued[certificate.serial] = certificate
             if len(self._issued) > self._limit:
                 self._issued.popitem(last=False)
+            holder = (certificate.identity, certificate.node)
+            self._n_issued[holder] = self._n_issued.pop(holder, 0) + 1
+            if len(self._n_issued) > self._limit:
+                self._n_issued.popitem(last=False)
         _log.info(
             "certificate issued",
             serial=certificate.serial,
@@ -73,6 +78,11 @@ class CertificateLog:
         """For each identity on each node the latest certificate that has not expired, by identity."""
         latest = {(entry.identity, entry.node): entry for entry in self.issued() if entry.not_after > now}
         return tuple(latest[key] for key in sorted(latest))
+
+    def n_rotations(self, certificate: IssuedCertificate) -> int:
+        """How often the holder's certificate was replaced since the control plane started."""
+        with self._lock:
+            return max(0, self._n_issued.get((certificate.identity, certificate.node), 0) - 1)
 
     def counts(self) -> dict[str, int]:
         """The counters."""

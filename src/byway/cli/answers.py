@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport
+from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport, Stage
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.telemetry.golden import Signals
 from byway.telemetry.traces import TraceSummary
@@ -16,6 +16,7 @@ class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
     changes: tuple[Change, ...] = ()
     rollout: RolloutReport | None = None
+    stages: tuple[Stage, ...] = ()
 
     @property
     def has_errors(self) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from byway.cli.control_plane import ControlPlane
 from byway.cli.files import source_texts
 from byway.cli.options import DEFAULT_SERVER, DryRun, Files, Namespace, Output, Server, State
 from byway.cli.outcome import told
 from byway.cli.progress import Progress
+from byway.cli.values import seconds
 from byway.cli.wording import WrongUsageError
 
 
@@ -14,6 +19,8 @@ def command(
     *,
     file: Files = None,
     dry_run: DryRun = False,
+    staged: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    bake: str = "10s",
     namespace: Namespace = None,
     output: Output = "table",
     server: Server = DEFAULT_SERVER,
@@ -23,6 +30,15 @@ def command(
 
     All files are taken or none: where one resource is wrong, nothing changes and each mistake is named at its line.
     The last line says how many of the proxies that use the resources have acknowledged them, and in what time.
+
+    Parameters
+    ----------
+    staged
+        Give the change to one proxy, then to a quarter of those that it concerns, then to all. After each stage the
+        proxies must have acknowledged it, and their requests must not fail more often than before; else the change is
+        taken back, and the exit code is 1.
+    bake
+        How long each stage is watched, with --staged.
     """
     if not file:
         raise WrongUsageError("apply: name at least one file or folder with -f")
@@ -31,6 +47,8 @@ def command(
         "namespace": namespace or "default",
         "dry_run": dry_run,
     }
-    with Progress("waiting for the fleet to acknowledge"):
+    if staged:
+        body["bake_s"] = seconds("--bake", bake)
+    with Progress("watching the stages" if staged else "waiting for the fleet to acknowledge"):
         content = ControlPlane(server, state).write("/api/apply", body)
     return told(content, output, dry_run=dry_run)

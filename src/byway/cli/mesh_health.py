@@ -41,12 +41,12 @@ def _check(verdict: Verdict, finding: str, mend: str = "") -> Check:
 
 def proxy_checks(proxies: Sequence[ProxyStatus]) -> Iterator[Check]:
     """Whether all proxies are connected and hold what they should."""
-    away = sorted(proxy.instance for proxy in proxies if not proxy.connected)
+    away = sorted(proxy.instance for proxy in proxies if not proxy.connected and proxy.kind != "grpc")
     stale = sorted(proxy.instance for proxy in proxies if proxy.connected and not proxy.in_sync)
-    n_good = len(proxies) - len(away) - len(stale)
+    n_good = sum(proxy.connected and proxy.in_sync for proxy in proxies)
     if not proxies:
         yield _check("warning", "no proxy has joined", "start a workload: byway up")
-    elif n_good == len(proxies):
+    elif not (away or stale):
         yield _check("ok", f"{counted(n_good, 'proxy', 'proxies')} connected and in sync")
     if away:
         yield _check("failed", f"not connected: {', '.join(away)}", "is the agent of their host running? (byway agent)")

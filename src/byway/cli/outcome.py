@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from byway.admin.port import Change, RolloutReport
+from byway.admin.port import Change, RolloutReport, Stage
 from byway.cli.answers import WriteAnswer
 from byway.cli.control_plane import understood
 from byway.cli.options import Format
 from byway.cli.output import show
-from byway.cli.wording import counted, finding_line, milliseconds
+from byway.cli.wording import counted, finding_line, milliseconds, percent
 
 
 def told(content: Any, output: Format, *, dry_run: bool) -> int:
@@ -30,6 +30,7 @@ def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
     if not any(change.action != "unchanged" for change in answer.changes):
         lines.append("nothing changed")
     elif answer.rollout and not dry_run:
+        lines.extend(map(stage_line, answer.stages))
         lines.append(rollout_line(answer.rollout))
     return "\n".join(lines)
 
@@ -40,6 +41,12 @@ def reference(change: Change) -> str:
 
     group = BY_NAME[change.kind].group if change.kind in BY_NAME else ""
     return f"{change.kind.lower()}{f'.{group}' if group else ''}/{change.name}"
+
+
+def stage_line(stage: Stage) -> str:
+    """What a stage came to: `1 proxy: 40 requests, 0 % failed`."""
+    requests = f"{counted(round(stage.n_requests), 'request', 'requests')}, {percent(stage.failure_share)} failed"
+    return f"{counted(stage.n_proxies, 'proxy', 'proxies')}: {requests}"
 
 
 def rollout_line(rollout: RolloutReport) -> str:

@@ -20,8 +20,8 @@ def command(*, namespace: Namespace = None, output: Output = "table", server: Se
     """Show every proxy: identity, certificate, configuration in sync or not, last error.
 
     CONFIG is SYNCED where Envoy has acknowledged all that it was sent, else it names the types that are STALE
-    (sent, not yet acknowledged) or in ERROR (refused), or says DISCONNECTED. CERTIFICATE is how long it is still
-    valid.
+    (sent, not yet acknowledged) or in ERROR (refused), or says DISCONNECTED (NO CHANNEL for a gRPC client that calls
+    nobody at present). CERTIFICATE is how long it is still valid.
     """
     content = ControlPlane(server).answer("/api/status")
     proxies = [p for p in understood(content, Proxies).proxies if namespace in {None, p.namespace}]
@@ -34,8 +34,9 @@ def status_table(proxies: Sequence[ProxyStatus], now: datetime) -> str:
     if not proxies:
         return "no proxy has joined the mesh yet"
     rows = [_row(proxy, now) for proxy in sorted(proxies, key=lambda p: (p.namespace, p.instance))]
-    n_synced = sum(_config(proxy) == "SYNCED" for proxy in proxies)
-    return f"{table(HEADERS, rows)}\n\n{n_synced}/{counted(len(proxies), 'proxy', 'proxies')} in sync"
+    states = [state for state in map(_config, proxies) if state != "NO CHANNEL"]
+    n_synced = states.count("SYNCED")
+    return f"{table(HEADERS, rows)}\n\n{n_synced}/{counted(len(states), 'proxy', 'proxies')} in sync"
 
 
 def _row(proxy: ProxyStatus, now: datetime) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def _row(proxy: ProxyStatus, now: datetime) -> tuple[str, ...]:
 
 def _config(proxy: ProxyStatus) -> str:
     if not proxy.connected:
-        return "DISCONNECTED"
+        return "NO CHANNEL" if proxy.kind == "grpc" else "DISCONNECTED"
     troubled = [f"{state} {kind}" for kind, state in sorted(proxy.sync.items()) if state not in {"SYNCED", "NOT SENT"}]
     return ", ".join(troubled) or ("SYNCED" if proxy.in_sync else "STALE")
 

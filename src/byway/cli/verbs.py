@@ -40,6 +40,7 @@ VERBS: Final = (
     Verb("get", "Show resources as they were applied.", _STEER),
     Verb("analyze", "Find mistakes in resource files before they are applied.", _STEER),
     Verb("exec", "Run a command as a workload's application would run it.", _STEER),
+    Verb("grpc-bootstrap", "Print the bootstrap of a workload's gRPC client, which then needs no Envoy.", _STEER),
     Verb("status", "Show every proxy: identity, certificate, configuration in sync or not, last error.", _SEE),
     Verb("proxy-config", "Show what a workload's Envoy really holds.", _SEE),
     Verb("top", "Show the golden signals of every service.", _SEE),
@@ -61,7 +62,7 @@ def root_help() -> str:
     ]
     for group in GROUPS:
         lines += ["", f"{group}:"]
-        lines += [f"  {verb.name:<14}{verb.summary}" for verb in VERBS if verb.group == group]
+        lines += [f"  {verb.name:<16}{verb.summary}" for verb in VERBS if verb.group == group]
     lines += ["", "`byway VERB --help` explains a verb. Exit codes: 0 done, 1 failed, 2 wrong usage."]
     return "\n".join(lines)
 

@@ -79,7 +79,9 @@ class Demo:
 
     def down(self) -> None:
         """Removes whatever is left."""
-        subprocess.run([sys.executable, "-m", "byway.cli.main", "down", "--state", str(self.state)], timeout=90, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "byway.cli.main", "down", "--state", str(self.state)], timeout=90, check=False
+        )
 
     def cli(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """One command against this demo."""

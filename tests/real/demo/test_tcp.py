@@ -54,7 +54,18 @@ def servers(demo: Demo) -> Iterator[None]:
     """An echo server and one that speaks first, beside the application of geo-service."""
     running = []
     for port, manner in ((3306, "server-first"), (7000, "echo")):
-        command = ["exec", "geo-service", "--state", str(demo.state), "--", sys.executable, "-c", SERVER, str(port), manner]
+        command = [
+            "exec",
+            "geo-service",
+            "--state",
+            str(demo.state),
+            "--",
+            sys.executable,
+            "-c",
+            SERVER,
+            str(port),
+            manner,
+        ]
         process = subprocess.Popen([sys.executable, "-m", "byway.cli.main", *command], stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"

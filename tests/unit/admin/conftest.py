@@ -51,7 +51,9 @@ class MemoryMesh:
         self.deleted: list[Target] = []
         self.is_ready = True
 
-    async def apply(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
+    async def apply(
+        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+    ) -> Outcome:
         for source in sources:
             if source.text == "bad":
                 wrong = Diagnostic(

@@ -237,3 +237,15 @@ def test_without_namespaces_a_fixed_port_has_room_for_one_instance_only() -> Non
     ]
     single = made("mesh: m\nservices: {a: {ports: [{port: 80, appPort: 9000}], command: [a]}}", EXPLICIT)
     assert single.plan.workloads[0].env["PORT"] == "9000"
+
+
+@pytest.mark.parametrize("setting", [SETTING, EXPLICIT])
+def test_a_grpc_client_has_no_envoy_and_is_called_by_its_own_ports(setting: Setting) -> None:
+    found = made("mesh: m\nservices:\n  client: {proxy: grpc, port: 80, command: [run]}\n", setting)
+    client = workload(found, "client-1")
+    assert client.proxy_id.startswith("grpc~")
+    assert client.ports[0].port == client.ports[0].app_port
+    assert "security.istio.io/tlsMode" not in client.labels
+    (entry,) = (r for r in resources(found) if r.id.kind == "WorkloadEntry")
+    assert entry.annotations["byway.dev/interception"] == "none"
+    assert plan_from_json(plan_json(found.plan)) == found.plan

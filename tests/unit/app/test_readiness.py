@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from byway.agent.frames import ProcessReport, WorkloadReport
@@ -109,3 +110,13 @@ def test_two_states_give_two_networks_of_one_mesh(tmp_path: Path) -> None:
         named = Plan(mesh="shop", node="here", network=type(PLAN.network)(name=name))
         assert plan_from_json(plan_json(named)).network_name == name
     assert PLAN.network_name == "shop"
+
+
+def test_a_grpc_client_lacks_nothing_but_its_application() -> None:
+    """It has no Envoy, and a channel only while it calls somebody."""
+    client = msgspec.structs.replace(WEB, instance="client-1", kind="grpc")
+    plan = Plan(mesh="shop", node="here", workloads=(client,))
+    ready = msgspec.structs.replace(report("client-1", READY), envoy=None)
+    assert lacks(plan, [proxy("client-1", connected=False)], [ready]) == ()
+    (lack,) = lacks(plan, [], [])
+    assert str(lack) == "client-1: application is not started yet"

@@ -13,12 +13,14 @@ from byway.ads.catalogue import Proxy
 from byway.ads.hub import Hub, Pace
 from byway.app.catalogue import MeshCatalogue
 from byway.app.proposal import Proposals
+from byway.app.staging import Staging
 from byway.app.writing import Writer
 from byway.base.clock import SystemClock
 from byway.derive.transition import STILL_OPEN
 from byway.engine import Database
 from byway.model import names
 from byway.sources.memory import MemorySource
+from byway.telemetry.flow import Windows
 from byway.testing.fake_envoy import FakeEnvoy, ProtobufContent
 from byway.testing.fake_proxy import sent
 from byway.testing.mesh import instance, service
@@ -43,6 +45,11 @@ spec: {{selector: {{matchLabels: {{app: back}}}}, mtls: {{mode: {mode}}}}}
 """
 
 
+def staging(hub: Hub) -> Staging:
+    """Stages that see no requests."""
+    return Staging(hub, Windows(0.0), SystemClock(), lambda proxy: (proxy.namespace, proxy.instance))
+
+
 class Fleet:
     """A writer, a hub, and two Envoys that note who was told in which order."""
 
@@ -52,7 +59,7 @@ class Fleet:
         catalogue = MeshCatalogue(self.database)
         self.hub = Hub(catalogue, SystemClock(), Pace(window_s=0.01, tick_s=0.02))
         proposals = Proposals(self.database, world, catalogue, None)
-        self.writer = Writer(self.database, world, MemorySource(), proposals, self.hub, self._tell)
+        self.writer = Writer(self.database, world, MemorySource(), proposals, self.hub, self._tell, staging(self.hub))
         self.told: list[str] = []
         self.tasks = [asyncio.create_task(self.hub.run())]
         self.deaf = asyncio.Event()  # cleared: nobody answers

@@ -11,6 +11,7 @@ from byway.admin.port import Outcome, SourceText, Target
 from byway.ads.hub import Hub
 from byway.app.catalogue import MeshCatalogue
 from byway.app.proposal import Proposals
+from byway.app.staging import Staging
 from byway.app.writing import Writer, kind_named, resource_ids
 from byway.base.clock import SystemClock
 from byway.base.errors import UsageError
@@ -19,6 +20,7 @@ from byway.kinds.resource import ResourceId
 from byway.sources.errors import StoreFault
 from byway.sources.memory import MemorySource
 from byway.sources.source import Change
+from byway.telemetry.flow import Windows
 from byway.testing.mesh import instance, service
 from byway.world.host import World
 from byway.xds.resource import Resource
@@ -30,6 +32,11 @@ kind: VirtualService
 metadata: {name: link-service}
 spec: {hosts: [link-service], http: [{route: [{destination: {host: link-service}}]}]}
 """
+
+
+def staging(hub: Hub) -> Staging:
+    """Stages that see no requests."""
+    return Staging(hub, Windows(0.0), SystemClock(), lambda proxy: (proxy.namespace, proxy.instance))
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -72,7 +79,7 @@ class Setting:
         self.names: list[dict[str, str]] = []
         proposals = Proposals(self.database, self.world, self.catalogue, self.prover)
         hub = Hub(self.catalogue, SystemClock())
-        self.writer = Writer(self.database, self.world, self.source, proposals, hub, self.names.append)
+        self.writer = Writer(self.database, self.world, self.source, proposals, hub, self.names.append, staging(hub))
 
     async def apply(self, text: str, *, dry_run: bool = False) -> Outcome:
         """Applies one file."""

@@ -31,3 +31,11 @@ def test_the_current_certificates_are_the_latest_of_each_identity_and_node() -> 
     for issued in (entry(1), entry(2), entry(3, node="m"), entry(4, identity="spiffe://td/ns/a/sa/a", life_s=-1)):
         log.record(issued)
     assert [issued.serial for issued in log.current(NOW)] == ["3", "2"]
+
+
+def test_rotations_are_counted_for_each_holder() -> None:
+    """The first certificate is none; another node's holder counts for itself."""
+    log = CertificateLog(limit=3)
+    for issued in (entry(1), entry(2), entry(3, node="m"), entry(4), entry(5)):
+        log.record(issued)
+    assert [log.n_rotations(issued) for issued in (entry(5), entry(3, node="m"), entry(9, node="x"))] == [3, 0, 0]

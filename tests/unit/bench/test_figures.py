@@ -56,6 +56,17 @@ def test_the_page_shows_a_missed_goal_and_the_last_run() -> None:
     assert "| `x_ms` | 160 ms | ≤ 150: **missed** | 140 |  | by a clock |" in text
 
 
+def test_what_was_not_measured_again_is_kept_and_said_to_be() -> None:
+    """And a figure that was measured again stands only once, with its new value."""
+    old = [Result(name=n, value=1, unit="s", how="", group=g) for n, g in (("a", "One"), ("b", "Two"), ("c", "One"))]
+    new = Result(name="b", value=2, unit="s", how="", group="Two")
+    run = Run(machine=MACHINE, scope=QUICK, seconds=9, results=(new,), kept=tuple(old))
+    assert [(r.name, r.value) for r in run.everything] == [("a", 1), ("c", 1), ("b", 2)]
+    text = page(run, {"a": 1, "b": 1, "c": 1})
+    assert "| `a` | 1 s |  | kept |" in text
+    assert "| `b` | 2 s |  | 1 |" in text
+
+
 def test_figures_are_rounded_for_reading() -> None:
     assert [figure(v) for v in (1.234, 12.34, 1234.5, 24.0)] == ["1.23", "12.3", "1,234", "24"]
 

@@ -57,9 +57,13 @@ class ControlPlane:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Change, *, is_lost: bool = False) -> bool:
+        """Makes the change and tells it; whether it concerned some proxy. Lost, it is told to nobody."""
         self.world.apply(change)
-        self.hub.publish(frozenset(self.database.changed()))
+        keys = frozenset(self.database.changed())
+        has_readers = any(self.hub.readers(key) for key in keys)
+        self.hub.publish(frozenset() if is_lost else keys)
+        return has_readers
 
     def tidy(self) -> None:
         self.catalogue.release(lambda key: bool(self.hub.readers(key)))
@@ -73,6 +77,7 @@ class Link:
         self.envoy = FakeEnvoy()
         self.stream: Stream | None = None
         self.has_refused = False
+        self.interrupted: set[str] = set()  # clusters whose endpoints had not come when a stream broke
         self._to_server: deque[Requested] = deque()
 
     def admitted(self, plane: ControlPlane) -> Proxy:
@@ -83,6 +88,7 @@ class Link:
 
     async def connect(self, plane: ControlPlane) -> None:
         """A new stream; the one before, if there is one, breaks with all that was on it."""
+        self.interrupted.update(self.envoy.warming)
         if self.stream is not None:
             plane.hub.disconnect(self.stream)
         self.stream = await plane.hub.connect(self.admitted(plane))
@@ -92,6 +98,12 @@ class Link:
     def restart(self) -> None:
         """Its process ends; the next connection is a new one's."""
         self.envoy = FakeEnvoy(refuses=self.envoy.refuses)
+        self.interrupted.clear()
+
+    def wait_out(self) -> None:
+        """Envoy's own patience ends. Only a cluster whose stream broke may still wait: its endpoints are not sent twice."""
+        assert self.envoy.warming.keys() <= self.interrupted, self.envoy.warming.keys()
+        self._to_server.extend(self.envoy.give_up_warming())
 
     def ask(self, name: str, *, is_cluster: bool) -> None:
         asked = self.envoy.ask_cluster(name) if is_cluster else self.envoy.ask_virtual_host(name)
