@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.machine import Machine
-from bench.result import Result, figure
+from bench.result import Goal, Result, figure
 from bench.scope import Scope
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -25,11 +25,21 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     seconds: float
     results: tuple[Result, ...]
+    kept: tuple[Result, ...] = ()
+    """Of the stored run before, what was not measured this time."""
+
+    @property
+    def everything(self) -> tuple[Result, ...]:
+        """What was measured and what is kept, group by group; a figure that was measured anew is not kept."""
+        names = {result.name for result in self.results}
+        together = (*self.results, *(result for result in self.kept if result.name not in names))
+        groups = list(dict.fromkeys(result.group for result in (*self.kept, *self.results)))
+        return tuple(sorted(together, key=lambda result: groups.index(result.group)))
 
 
 def write(run: Run) -> None:
     """Writes both files; what the stored run before had is shown beside the new figures."""
-    before = _stored_values()
+    before = {result.name: result.value for result in stored()}
     PAGE.write_text(page(run, before))
     LATEST.parent.mkdir(exist_ok=True)
     LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(_document(run)), indent=2) + b"\n")
@@ -38,8 +48,9 @@ def write(run: Run) -> None:
 def page(run: Run, before: dict[str, float]) -> str:
     """The page: the machine, then a table for each group of figures."""
     parts = [_HEAD, _about(run)]
-    for group, members in groupby(run.results, key=lambda result: result.group):
-        parts.append(f"## {group}\n\n{_table(list(members), before)}\n")
+    measured = {result.name for result in run.results}
+    for group, members in groupby(run.everything, key=lambda result: result.group):
+        parts.append(f"## {group}\n\n{_table(list(members), before, measured)}\n")
     return "\n".join([*parts, _TAIL])
 
 
@@ -53,11 +64,11 @@ def _about(run: Run) -> str:
     )
 
 
-def _table(results: Sequence[Result], before: dict[str, float]) -> str:
+def _table(results: Sequence[Result], before: dict[str, float], measured: set[str]) -> str:
     lines = ["| name | value | goal | last run | absolute, spread | how |", "|---|---|---|---|---|---|"]
     for result in results:
         goal = f"≤ {figure(result.goal.at_most)}: {_marked(result.verdict)}" if result.goal else ""
-        last = figure(before[result.name]) if result.name in before else ""
+        last = "kept" if result.name not in measured else figure(before[result.name]) if result.name in before else ""
         value = f"{figure(result.value)} {result.unit}"
         lines.append(f"| `{result.name}` | {value} | {goal} | {last} | {result.detail} | {result.how} |")
     return "\n".join(lines)
@@ -79,23 +90,38 @@ def _document(run: Run) -> dict[str, Any]:
                 "goal": result.goal.at_most if result.goal else None,
                 "how": result.how,
                 "detail": result.detail,
+                "group": result.group,
             }
-            for result in run.results
+            for result in run.everything
         },
     }
 
 
-def _stored_values() -> dict[str, float]:
+def stored() -> tuple[Result, ...]:
+    """The figures of the stored run; none where there is no run."""
     try:
-        stored = msgspec.json.decode(LATEST.read_bytes())
+        kept = msgspec.json.decode(LATEST.read_bytes()).get("results", {})
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}
-    return {name: float(kept["value"]) for name, kept in stored.get("results", {}).items()}
+        return ()
+    return tuple(_result(name, found) for name, found in kept.items())
+
+
+def _result(name: str, found: dict[str, Any]) -> Result:
+    goal = found.get("goal")
+    return Result(
+        name=name,
+        value=float(found["value"]),
+        unit=found["unit"],
+        how=found["how"],
+        goal=None if goal is None else Goal(goal),
+        detail=found.get("detail", ""),
+        group=found.get("group", ""),
+    )
 
 
 _HEAD: Final = """# Benchmarks
 
-Made by `make bench`; what was written here before is in the column "last run".
+Made by `make bench`; what was written here before is in the column "last run" ("kept": not measured again).
 
 Everything runs on one machine at a time: callers, proxies, applications and control plane share its cores. Trust ratios and
 counts; times in milliseconds are this machine's, in this hour. A goal that was missed is said to be missed.
@@ -113,5 +139,9 @@ _TAIL: Final = """## How it is set up
   server. What Byway costs is better read from the ratio to the bare pair.
 - p99 is the first to suffer from other work on the machine: the spread over the rounds says how far to trust it. Processor time
   suffers least.
+- Fake proxies speak delta ADS as Envoy does (`byway.testing.fake_envoy`). A thousand of them share one process; the control
+  plane, or the bare server, is another. Nothing is bound to a core: both share the machine with whatever else runs on it.
+  Generated meshes (`byway.testing.population`) have teams of twenty services, calls by a power law, two versions and policies.
+- The quick set has a smaller mesh and a shorter churn: figures whose goal names a size or a time have no goal there.
 - Memory is `RssAnon`: a process's own pages. The pages of Envoy's binary, some 50 MB, are shared by all Envoys of a host.
 """

@@ -18,10 +18,23 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     n_first_calls: int
     n_warm_requests: int
     """Of the fleet's load, before anything is measured: so many that all its usual edges have been called."""
+    n_proxies: int
+    n_pushes: int
+    churn_s: float
+    n_large_services: int
+    """Of the mesh for which a control plane's memory is measured; it has ten times as many endpoints."""
+    n_examples: int
+    """Of random edits, restarts and refusals that fake proxies go through."""
 
 
-FULL = Scope(name="full", n_rounds=9, burst_s=3.0, n_changes=15, n_first_calls=14, n_warm_requests=400)
-QUICK = Scope(name="quick", n_rounds=3, burst_s=2.0, n_changes=5, n_first_calls=8, n_warm_requests=200)
+FULL = Scope(
+    name="full", n_rounds=9, burst_s=3.0, n_changes=15, n_first_calls=14, n_warm_requests=400,
+    n_proxies=1_000, n_pushes=15, churn_s=600.0, n_large_services=10_000, n_examples=300,
+)  # fmt: skip
+QUICK = Scope(
+    name="quick", n_rounds=3, burst_s=2.0, n_changes=5, n_first_calls=8, n_warm_requests=200,
+    n_proxies=1_000, n_pushes=5, churn_s=15.0, n_large_services=2_000, n_examples=20,
+)  # fmt: skip
 
 
 class Progress:

@@ -13,6 +13,7 @@ from byway.ads.event import Requested
 from byway.ads.hub import Hub, Pace, Stream
 from byway.engine import Database
 from byway.kinds.resource import Resource
+from byway.model import names
 from byway.testing.fake_envoy import FakeEnvoy
 from byway.testing.fake_proxy import sent
 from byway.testing.fleet import Post
@@ -77,7 +78,7 @@ class Link:
         self.envoy = FakeEnvoy()
         self.stream: Stream | None = None
         self.has_refused = False
-        self.interrupted: set[str] = set()  # clusters whose endpoints had not come when a stream broke
+        self.interrupted: set[str] = set()  # clusters that warmed when a stream broke, or when it refused their endpoints
         self._to_server: deque[Requested] = deque()
 
     def admitted(self, plane: ControlPlane) -> Proxy:
@@ -101,7 +102,7 @@ class Link:
         self.interrupted.clear()
 
     def wait_out(self) -> None:
-        """Envoy's own patience ends. Only a cluster whose stream broke may still wait: its endpoints are not sent twice."""
+        """Envoy's own patience ends. Only a cluster whose endpoints it lost or refused may still wait."""
         assert self.envoy.warming.keys() <= self.interrupted, self.envoy.warming.keys()
         self._to_server.extend(self.envoy.give_up_warming())
 
@@ -123,7 +124,11 @@ class Link:
         while self.stream is not None and self.stream.outbox.n_bytes and n_read < n:
             message = await self.stream.outbox.next()
             assert message is not None
-            self._to_server.extend(self.envoy.receive(sent(message)))
+            response = sent(message)
+            requests = self.envoy.receive(response)
+            if response.type_url == names.TYPE_ENDPOINTS and any(request.error for request in requests):
+                self.interrupted.update(e.name for e in response.entries if e.name in self.envoy.warming)
+            self._to_server.extend(requests)
             n_read += 1
         return n_read
 

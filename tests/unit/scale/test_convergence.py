@@ -28,7 +28,7 @@ from tests.unit.scale.links import ControlPlane, Link, TurnedClock
 MESH = GeneratedMesh(Size(n_services=TEAM + 4, n_endpoints=60))
 SERVICES = MESH.population.services
 STARTED = {resource.id: resource for resource in MESH.resources()}
-POSTS = [post for post in posts(MESH.population) if post.instance in ("web-0", "search-0", "payments-0", "ledger-0")][:4]
+POSTS = [post for post in posts(MESH.population) if post.instance in ("web-0", "search-0", "payments-0", "ledger-0")]
 OWN = {ResourceId("WorkloadEntry", post.namespace, post.instance) for post in POSTS}
 HOSTS = ("ledger", "stock.team-0", "session.team-0.svc.cluster.local", "store", "web.team-1", "nobody", "directory")
 ADDRESSES = (*(f"tcp|{s.vip}:{s.port}" for s in SERVICES if s.is_tcp), "tcp|240.240.9.9:1")
