@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import time
@@ -176,6 +177,9 @@ class ControlPlane:
             for diagnostic in decoded.diagnostics if decoded.has_errors else ():
                 _log.error("stored resource refused", diagnostic=str(diagnostic))
         self.world.apply(Change(tuple(resources)))
+        # What was loaded stays: a full collection that walks through it would stop all streams for a second.
+        gc.collect()
+        gc.freeze()
         _log.info("resources loaded", n=len(resources))
 
     def _token(self) -> str:
