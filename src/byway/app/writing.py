@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -14,8 +14,9 @@ import msgspec
 from byway.admin.port import Change as Reported
 from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport, SourceText, Target
 from byway.ads.hub import Hub
-from byway.ads.rollout import Rollout, RolloutResult
+from byway.ads.rollout import Nack, Rollout, RolloutResult
 from byway.app.proposal import Judged, Proposals
+from byway.app.reading import named, read
 from byway.app.staging import Staged, Staging
 from byway.app.turns import Turns
 from byway.base.diagnostics import Diagnostic, Severity
@@ -23,18 +24,33 @@ from byway.derive.lowered import service_of
 from byway.derive.services import names
 from byway.engine import Database
 from byway.kinds.decode import decode
+from byway.kinds.document import Document
 from byway.kinds.kubernetes.service import HEADLESS
 from byway.kinds.registry import KINDS, Kind
 from byway.kinds.resource import Resource, ResourceId
-from byway.kinds.text import documents
-from byway.model.names import service_host
-from byway.sources.admission import admitted, with_namespace
+from byway.model.names import (
+    TYPE_CLUSTER,
+    TYPE_ENDPOINTS,
+    TYPE_LISTENER,
+    TYPE_ROUTE,
+    TYPE_VIRTUAL_HOST,
+    service_host,
+)
+from byway.sources.admission import admitted
 from byway.sources.errors import CommitRefused
 from byway.sources.source import Put, Remove, Source
 from byway.world.change import Change
 from byway.world.host import World
 
 _ACK_LIMIT_S = 10.0
+_SHAPES = {
+    TYPE_LISTENER: ("Gateway", "PeerAuthentication", "AuthorizationPolicy", "Service", "MeshConfig"),
+    TYPE_ROUTE: ("VirtualService", "AuthorizationPolicy", "PeerAuthentication"),
+    TYPE_VIRTUAL_HOST: ("VirtualService", "MeshConfig"),
+    TYPE_CLUSTER: ("DestinationRule", "Service", "PeerAuthentication"),
+    TYPE_ENDPOINTS: ("WorkloadEntry", "Service"),
+}
+"""Which kinds shape a resource of a type."""
 _SHORT_NAMES = {
     "VirtualService": ("vs",),
     "DestinationRule": ("dr",),
@@ -49,56 +65,6 @@ _SHORT_NAMES = {
 }
 
 NamesListener = Callable[[dict[str, str]], None]
-
-
-class Read(msgspec.Struct, frozen=True):
-    """What a write holds: resources, and what was found in their text."""
-
-    resources: tuple[Resource, ...]
-    diagnostics: tuple[Diagnostic, ...]
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether nothing found forbids the write."""
-        return all(d.severity is not Severity.ERROR for d in self.diagnostics)
-
-
-def read(sources: Sequence[SourceText], namespace: str) -> Read:
-    """The resources in some files, all mistakes of all files together."""
-    found: dict[ResourceId, Resource] = {}
-    diagnostics: list[Diagnostic] = []
-    for source in sources:
-        parsed = documents(source.text, source.file)
-        diagnostics.extend(parsed.diagnostics)
-        for document in parsed.value:
-            decoded = decode(with_namespace(document, namespace), namespace)
-            diagnostics.extend(decoded.diagnostics)
-            if decoded.value is not None:
-                diagnostics.extend(_twice(decoded.value, found))
-                found.setdefault(decoded.value.id, decoded.value)
-    if not found and not diagnostics:
-        diagnostics.append(
-            Diagnostic(
-                code="no-resource",
-                message=f"there is no resource in {', '.join(source.file for source in sources) or 'what was sent'}",
-                hint="name a file that has one",
-            )
-        )
-    return Read(tuple(found.values()), tuple(diagnostics))
-
-
-def _twice(resource: Resource, found: Mapping[ResourceId, Resource]) -> list[Diagnostic]:
-    earlier = found.get(resource.id)
-    if earlier is None:
-        return []
-    diagnostic = Diagnostic(
-        code="resource-twice",
-        message=f"{resource.id} is written twice in one apply, first at {earlier.position('metadata.name')}",
-        position=resource.position("metadata.name"),
-        hint="keep one of them",
-        subject=str(resource.id),
-    )
-    return [diagnostic]
 
 
 class Writer:
@@ -137,12 +103,12 @@ class Writer:
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Removes the resources that some files name; one that is not there is no mistake."""
-        found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
+        found = await asyncio.to_thread(named, sources, namespace)  # a long text must not hold up the streams
         if not found.is_usable:
             return Outcome(diagnostics=found.diagnostics)
         async with self._turn:
-            ids = tuple(r.id for r in found.resources if self._world.resource(r.id) is not None)
-            absent = [_absent(r.id, r) for r in found.resources if r.id not in ids]
+            ids = tuple(i for i in found.documents if self._world.resource(i) is not None)
+            absent = [_absent(i, document) for i, document in found.documents.items() if i not in ids]
             return await self._write((), ids, (*found.diagnostics, *absent), dry_run=dry_run)
 
     async def delete_ids(self, ids: tuple[ResourceId, ...], *, dry_run: bool) -> Outcome:
@@ -176,7 +142,20 @@ class Writer:
                 change, undo, verdict, bake_s, Outcome(diagnostics=diagnostics, changes=changes)
             )
         rollout = await self._publish(change, undo, verdict)
+        diagnostics = (*diagnostics, *(self._refused(change, nack) for nack in rollout.refusals))
         return Outcome(diagnostics=diagnostics, changes=changes, rollout=report(rollout))
+
+    def _refused(self, change: Change, nack: Nack) -> Diagnostic:
+        """What one proxy would not take although the prover did, such as a port that somebody else holds."""
+        culprit = next((r for r in change.puts if r.id.kind in _SHAPES.get(nack.type_url, ())), None)
+        return Diagnostic(
+            severity=Severity.WARNING,
+            code="refused-by-a-proxy",
+            message=f"it is stored, but Envoy of {nack.proxy.instance}.{nack.proxy.namespace} refuses {nack.name}: {nack.reason}",
+            position=culprit.position("spec") if culprit else None,
+            hint="that proxy keeps what it had; change this, or delete it again",
+            subject=str(culprit.id) if culprit else "",
+        )
 
     async def _publish(self, change: Change, undo: Change, verdict: Judged) -> RolloutResult:
         try:
@@ -338,12 +317,12 @@ def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     return (at.file, at.line, at.column) if at else ("", 0, 0)
 
 
-def _absent(resource_id: ResourceId, resource: Resource | None, severity: Severity = Severity.INFO) -> Diagnostic:
+def _absent(resource_id: ResourceId, document: Document | None, severity: Severity = Severity.INFO) -> Diagnostic:
     return Diagnostic(
         severity=severity,
         code="not-found",
         message=f"there is no {resource_id}",
-        position=resource.position("metadata.name") if resource else None,
+        position=document.position("metadata.name") if document else None,
         hint="see `byway get`",
         subject=str(resource_id),
     )

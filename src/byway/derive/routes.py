@@ -59,7 +59,8 @@ def virtual_host(db: Database, client: View, authority: str) -> VirtualHost | No
     if client.egress is not None and not may_call(db, client.egress, host):
         return None
     rules = rules_for(db, host)
-    if hit is None and not rules:
+    # A service is called at its own ports, whatever routes there are; a host that only routes name has any port.
+    if hit is None and (not rules or service(db, host) is not None):
         return None
     port = hit[1].number if hit else number or 80
     routes = tuple(

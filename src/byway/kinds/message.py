@@ -58,6 +58,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Fields that exist, and mean nothing to a mesh."""
     REFUSED: ClassVar[frozenset[str]] = frozenset()
     """Fields that exist and are not supported yet, where `MESSAGE` cannot tell."""
+    WITHOUT: ClassVar[str] = "remove it"
+    """What to do about a field that is not supported."""
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the message as a whole."""

@@ -108,7 +108,7 @@ def message(form: type[Message], value: Any, path: str, findings: Findings) -> A
 def _stray(layout: Plan, name: str) -> Problem:
     at = child("", name)
     if name in layout.known:
-        return Problem(code="unsupported-field", message="is not supported yet", hint="remove it", at=at)
+        return Problem(code="unsupported-field", message="is not supported yet", hint=layout.form.WITHOUT, at=at)
     choices = layout.fields.keys() | layout.known
     hint = closest(name, choices) or "remove it"
     return Problem(code="unknown-field", message=f"is no field of {layout.form.__name__}", hint=hint, at=at)

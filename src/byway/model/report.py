@@ -23,6 +23,9 @@ TAG: Final = "report"
 SEPARATOR: Final = "|"
 PEER_FIELDS: Final = ("workload", "namespace", "app", "version", "canonical_service", "canonical_revision")
 
+PEER_LENGTH: Final = 400
+"""Characters of a peer that a report holds at most: what peers claim must not fill an Envoy's memory."""
+
 _COMMA: Final = ","
 _N_PARTS: Final = 8
 _NOT_PLAIN: Final = re.compile(r"[^!-~]|[,|]")

@@ -228,7 +228,7 @@ class Stream:
 
 def labels(found: Report, own: Peer, *, is_tcp: bool) -> Labels:
     """Istio's labels of a report by the workload `own`; "unknown" where Envoy knows nothing."""
-    other = _believed(found.peer)
+    other = _believed(found)
     source, destination = (own, other) if found.reporter == "source" else (other, own)
     protocol = "tcp" if is_tcp else "grpc" if found.grpc_status else "http"
     values = {
@@ -264,10 +264,11 @@ def _side(side: str, peer: Peer) -> dict[str, str]:
     }
 
 
-def _believed(peer: Peer) -> Peer:
-    """The peer as far as its certificate bears it out: without one it is as the control plane described it (an endpoint)."""
+def _believed(found: Report) -> Peer:
+    """The peer as far as it is borne out: a server by the control plane, which described it; a client by its certificate."""
+    peer = found.peer
     if not peer.principal:
-        return peer
+        return peer if found.reporter == "source" else Peer(workload="", namespace="")
     try:
         proved = parse_spiffe_id(peer.principal).workload
     except MalformedSpiffeId:

@@ -133,6 +133,9 @@ def _speaks(cluster: Cluster) -> Speaks:
     # HTTP/2 between sidecars whatever the application speaks: one connection, and faster than HTTP/1.1 (measured).
     if not cluster.protocol.is_http:
         return "tcp"
+    if cluster.name.startswith("tcp|"):
+        # A client that was silent for too long was not recognised as HTTP; its bytes are passed on as they are.
+        return "h2" if cluster.protocol.is_http2 else "http/1.1"
     return "h2" if cluster.is_meshed or cluster.protocol.is_http2 else "http/1.1"
 
 

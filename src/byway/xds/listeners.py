@@ -138,7 +138,8 @@ def _mutual_match(mode: MutualTls, *, is_http: bool = False) -> FilterChainMatch
     """What is taken for mutual TLS: all TLS where nothing else will do, else what sidecars offer besides.
 
     TLS of an application's own cannot be read as HTTP anyway, so on such a port all TLS is the mesh's: a gRPC client without a
-    sidecar offers but `h2`. Also where mutual TLS is switched off, which is for callers to know: one that has not heard of it yet is let in.
+    sidecar offers but `h2`. Also where mutual TLS is switched off, which is for callers to know: one that has not heard of it
+    yet is let in.
     """
     alpn = () if is_http or mode is MutualTls.STRICT else MESH_ALPN
     return FilterChainMatch(transport_protocol="tls", application_protocols=alpn)

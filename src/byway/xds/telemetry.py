@@ -26,7 +26,7 @@ from google.protobuf import any_pb2, struct_pb2
 from google.protobuf.message import Message
 
 from byway.model import names
-from byway.model.report import SEPARATOR, TAG, Peer, ReporterSide, Security, service_text
+from byway.model.report import PEER_LENGTH, SEPARATOR, TAG, Peer, ReporterSide, Security, service_text
 
 METADATA_NAMESPACE: Final = "istio"
 """Where endpoints and clusters carry what the labels need."""
@@ -179,12 +179,16 @@ def _tcp_closed(reporter: Reporter) -> stats_pb2.Config:
 
 
 def _report(reporter: Reporter) -> stats_pb2.Config.Tag:
-    """The tag of `byway.model.report`; Envoy writes nothing where it knows nothing."""
-    others = (
-        (f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:peer)%", "%UPSTREAM_PEER_URI_SAN%")
-        if reporter.reporter == "source"
-        else ("%DOWNSTREAM_PEER_URI_SAN%", f"%REQ({SOURCE_HEADER})%")
-    )
+    """The tag of `byway.model.report`; Envoy writes nothing where it knows nothing.
+
+    In plain text the header is not read at all: a request that Envoy answers before the first filter still has it.
+    """
+    if reporter.reporter == "source":
+        others = (f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:peer)%", "%UPSTREAM_PEER_URI_SAN%")
+    elif reporter.security == "mutual_tls":
+        others = ("%DOWNSTREAM_PEER_URI_SAN%", f"%REQ({SOURCE_HEADER}):{PEER_LENGTH}%")
+    else:
+        others = ("", "")
     parts = (
         reporter.reporter,
         reporter.security,

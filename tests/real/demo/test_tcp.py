@@ -159,3 +159,16 @@ def test_a_call_of_a_sidecars_own_port_ends_there(demo: Demo) -> None:
     assert result.returncode == 0, result.stderr
     assert demo.call("web", "http://geo-service:8080/version", 20)["by_status"] == {"200": 20}
     assert record.read_text() == before, "the same Envoy"
+
+
+def test_a_connection_that_is_silent_at_first_is_served(demo: Demo) -> None:
+    """Longer than Envoy waits to recognise HTTP: pools connect ahead of their first request."""
+    code = (
+        "import select,socket;s=socket.create_connection(('link-service',8080),5);"
+        "closed=select.select([s],[],[],1.5)[0];assert not closed,'closed';"
+        "s.sendall(b'GET /version HTTP/1.1\\r\\nHost: link-service\\r\\nConnection: close\\r\\n\\r\\n');"
+        "print(s.recv(12).decode())"
+    )
+    result = demo.cli("exec", "web", "--", sys.executable, "-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("HTTP/1.1 200")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -90,6 +91,18 @@ async def test_a_forged_source_is_neither_believed_nor_passed_on(pair: Any, clie
     assert pair.total(REQUESTS, reporter="destination", source_workload="web") == 1
     unknown = {"source_workload": "unknown", "source_principal": "unknown", "source_app": "unknown"}
     assert pair.total(REQUESTS, reporter="destination", connection_security_policy="none", **unknown) == 1
+
+
+async def test_a_stranger_cannot_name_itself_by_a_request_that_envoy_refuses(pair: Any) -> None:
+    """Such a request passes no filter, and is counted all the same."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", pair.ports.plain)
+    forged = b"forged,kube-system,admin,v9,c,v9" + 50_000 * b"x"
+    writer.write(b"GET / HTTP/1.1\r\nx-byway-source: " + forged + b"\r\n\r\n")  # without a host
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    await pair.reports.until(lambda: pair.total(REQUESTS) == 1)
+    assert pair.total(REQUESTS, response_code="400", source_workload="unknown", source_app="unknown") == 1
+    assert max(map(len, pair.reports.metrics)) < 200_000
 
 
 async def test_grpc_calls_carry_their_status(pair: Any, client: Any) -> None:

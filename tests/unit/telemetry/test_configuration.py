@@ -33,7 +33,7 @@ def test_no_label_is_taken_from_what_a_caller_chooses(reporter: Reporter) -> Non
         for tag in stat.tags
     ]
     assert formats
-    formats = [text.replace("%REQ(x-byway-source)%", "") for text in formats]
+    formats = [text.replace("%REQ(x-byway-source):400%", "") for text in formats]
     assert not [text for text in formats if any(word in text for word in ("REQ(", "RESP(", "PATH", "SERVER_NAME"))]
 
 
@@ -56,7 +56,7 @@ def test_what_is_written_can_be_read(reporter: Reporter) -> None:
         "%GRPC_STATUS_NUMBER%": "14",
         "%CLUSTER_METADATA(istio:service)%": service_text("a.b.c", "a", "b"),
         "%UPSTREAM_METADATA(istio:peer)%": WEB.text,
-        "%REQ(x-byway-source)%": WEB.text,
+        "%REQ(x-byway-source):400%": WEB.text,
         "%UPSTREAM_PEER_URI_SAN%": WEB.principal,
         "%DOWNSTREAM_PEER_URI_SAN%": WEB.principal,
     }.items():
@@ -78,6 +78,13 @@ def test_no_name_can_break_the_shape(name: str) -> None:
     assert text.count(",") == 5
     assert "|" not in text
     assert text.isprintable()
+
+
+def test_in_plain_text_the_header_is_not_read() -> None:
+    """A request that Envoy itself answers passes no filter that could have taken it off."""
+    plain = Reporter(reporter="destination", peer=WEB, security="none")
+    (config,) = stats(telemetry.http_access_logs(plain))
+    assert "REQ" not in config.counters[0].stat.tags[0].value_format
 
 
 def test_an_untrusted_chain_takes_the_header_off() -> None:

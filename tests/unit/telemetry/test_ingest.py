@@ -108,6 +108,12 @@ def test_a_client_is_believed_only_within_its_namespace(observatory: Observatory
     assert labels["source_principal"] == principal
 
 
+def test_a_client_without_a_certificate_is_nobody(observatory: Observatory) -> None:
+    """Whatever name comes with the report."""
+    labels = labels_of(observatory, "destination|none|400|DPE||h,n,default||forged,kube-system,admin,v9,c,v9")
+    assert {labels[f"source_{name}"] for name in ("workload", "workload_namespace", "app", "version")} == {"unknown"}
+
+
 def test_a_separator_in_a_claim_shifts_nothing(observatory: Observatory) -> None:
     """What the client says stands last."""
     sent = f"destination|mutual_tls|200|-||h,n,default|{WEB}|x|{WEB[:-3]}bank|a,default,,,,"

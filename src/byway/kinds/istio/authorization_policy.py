@@ -5,7 +5,7 @@ open door.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 
@@ -20,10 +20,14 @@ Paths = Annotated[tuple[str, ...], Check(path)]
 Ports = Annotated[tuple[str, ...], Check(port)]
 
 
+_NARROWER: Final = "without it the rule would match more; say it by principals, namespaces, methods, paths or ports"
+
+
 class Source(Message, frozen=True, kw_only=True):
     """The caller; all fields that are set must hold. Principals have the form `cluster.local/ns/default/sa/web`."""
 
     MESSAGE: ClassVar[str] = "istio.security.v1beta1.Source"
+    WITHOUT: ClassVar[str] = _NARROWER
 
     principals: Principals = ()
     not_principals: Principals = ()
@@ -42,6 +46,7 @@ class Operation(Message, frozen=True, kw_only=True):
     """The request; all fields that are set must hold. Ports are the workload's."""
 
     MESSAGE: ClassVar[str] = "istio.security.v1beta1.Operation"
+    WITHOUT: ClassVar[str] = _NARROWER
 
     ports: Ports = ()
     not_ports: Ports = ()
@@ -80,6 +85,7 @@ class Rule(Message, frozen=True, kw_only=True):
     """Any source and any operation; a rule that names neither matches every request."""
 
     MESSAGE: ClassVar[str] = "istio.security.v1beta1.Rule"
+    WITHOUT: ClassVar[str] = _NARROWER
     NOT_EMPTY: ClassVar[tuple[str, ...]] = ("from", "to")
 
     from_: tuple[From, ...] = msgspec.field(default=(), name="from")
