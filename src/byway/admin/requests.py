@@ -10,6 +10,7 @@ from starlette.requests import Request
 from byway.admin.port import SourceText, Target
 from byway.base.duration import parse_duration
 from byway.base.errors import UsageError
+from byway.base.json import decoded
 
 B = TypeVar("B")
 
@@ -35,11 +36,9 @@ class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 async def body(request: Request, kind: type[B]) -> B:
     """The request's JSON body as that struct."""
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return decoded(await request.body(), kind)
     except msgspec.DecodeError as wrong:
         raise UsageError(f"the body is not what is expected here: {wrong}") from wrong
-    except RecursionError as wrong:
-        raise UsageError("the body is nested too deeply") from wrong
 
 
 def seconds(request: Request, name: str, default_s: float) -> float:

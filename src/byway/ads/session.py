@@ -70,7 +70,8 @@ class Session:
     @property
     def is_in_sync(self) -> bool:
         """Whether the proxy holds all that it should, and refused nothing of it."""
-        is_open = self._cds.is_open and self.subscriptions[names.TYPE_LISTENER].is_open
+        # A gRPC client that dials what the mesh does not know asks for no cluster.
+        is_open = self.subscriptions[names.TYPE_LISTENER].is_open and (self._cds.is_open or self.proxy.kind == "grpc")
         is_moving = bool(self._flights or self._stuck or any(s.dirty for s in self.subscriptions.values() if s.is_open))
         return is_open and not is_moving and not any(self.rejections())
 

@@ -58,6 +58,7 @@ class _Flight(msgspec.Struct, frozen=True):
 
     nonce: str
     before: dict[str, _Held | None]
+    has_news: bool  # not only removals, which nobody can refuse
 
 
 class _Type:
@@ -91,9 +92,10 @@ class Translation:
         if request.nonce != flight.nonce:
             return Step()  # what it says now it says again in its answer to the response that is on its way
         state.flight = None
-        if request.error is not None:
+        error = request.error if flight.has_news else None
+        if error is not None:
             _take_back(state, flight)
-        event = _wish(state, request, request.nonce, request.error)
+        event = _wish(state, request, request.nonce, error)
         told = self._next(request.type_url, state)
         return Step((event, *told.events), told.responses)
 
@@ -145,7 +147,7 @@ def _taken(state: _Type, delta: discovery_pb2.DeltaDiscoveryResponse) -> _Flight
             state.held[resource.name] = _Held(resource.version, resource.resource.SerializeToString(deterministic=True))
     for name in delta.removed_resources:
         state.held.pop(name, None)
-    return _Flight(delta.nonce, before)
+    return _Flight(delta.nonce, before, bool(delta.resources))
 
 
 def _take_back(state: _Type, flight: _Flight) -> None:

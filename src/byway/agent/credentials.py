@@ -1,10 +1,10 @@
 """The credentials of a host: the agent's own and one for each of its workloads, kept fresh in memory.
 
-Private keys are made here and never leave: not over the network, and not to the disk. The agent attests itself on the
-control socket; with the certificate it gets there it asks over mutual TLS for those of its workloads (Istio's
-impersonation). Every identity has a keeper, a task of its own, so a workload that the CA refuses holds up nobody. A
-keeper renews at half of the life, retries with a bounded back-off, and looks at both clocks at least every 30
-seconds, so that a jump of either is noticed.
+Private keys are made here and never leave the host, and are not on its disk but for gRPC clients without a proxy, which
+can read theirs from nowhere else (`grpc_client`). The agent attests itself on the control socket; with the certificate
+it gets there it asks over mutual TLS for those of its workloads (Istio's impersonation). Every identity has a keeper, a
+task of its own, so a workload that the CA refuses holds up nobody. A keeper renews at half of the life, retries with a
+bounded back-off, and looks at both clocks at least every 30 seconds, so that a jump of either is noticed.
 
 What the CA answers is checked before it is believed: the chain must lead to a root that was pinned at the start, and
 its leaf must carry the identity that was asked for and the key that was made for it.

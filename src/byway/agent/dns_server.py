@@ -21,6 +21,7 @@ import msgspec
 
 from byway.agent import dns as answers
 from byway.agent.dns_sockets import Pair, inherited
+from byway.base.json import decoded
 from byway.model.names import PORT_DNS
 
 NAMES_FILE: Final = "names.json"
@@ -61,7 +62,7 @@ class NameTable:
         with contextlib.suppress(OSError, msgspec.DecodeError):
             status = self._path.stat()
             if (status.st_mtime_ns, status.st_ino) != self._seen:
-                self._names = msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
+                self._names = decoded(self._path.read_bytes(), dict[str, str])
                 self._seen = (status.st_mtime_ns, status.st_ino)
         return self._names
 
@@ -231,7 +232,7 @@ async def _read_framed(reader: asyncio.StreamReader) -> bytes:
 
 def main() -> None:
     """Serves what the first argument describes, in the working directory."""
-    duty = msgspec.json.decode(sys.argv[1], type=Duty)
+    duty = decoded(sys.argv[1], Duty)
     sockets = inherited(len(duty.served))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(duty, Path(), sockets))  # relative: the directories above are closed to its user

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from byway.base.json import decoded
+
 METHOD: Final = "/byway.agent.v1.Agent/Watch"
 PART_BYTES: Final = 512 * 1024
 
@@ -25,14 +27,17 @@ class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkloadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload instance as its agent sees it; `expires` is the certificate's end in ISO 8601, empty without one."""
+    """One workload instance as its agent sees it; `expires` is the certificate's end in ISO 8601, empty without one.
+
+    No `envoy`: the application is a client of the mesh by its gRPC library.
+    """
 
     instance: str
     workload: str
     namespace: str
     identity: str
     proxy_id: str
-    envoy: ProcessReport
+    envoy: ProcessReport | None = None
     application: ProcessReport | None = None
     expires: str = ""
     fault: str = ""
@@ -40,7 +45,7 @@ class WorkloadReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_ready(self) -> bool:
         """Whether it takes and does work."""
-        return self.envoy.phase == "ready" and (self.application is None or self.application.phase == "ready")
+        return all(process is None or process.phase == "ready" for process in (self.envoy, self.application))
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -84,9 +89,6 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
 FromAgent = Hello | Report | Answer
 ToAgent = Names | Ask
 
-_from_agent: Final[msgspec.json.Decoder[FromAgent]] = msgspec.json.Decoder(FromAgent)
-_to_agent: Final[msgspec.json.Decoder[ToAgent]] = msgspec.json.Decoder(ToAgent)
-
 
 def encoded(frame: FromAgent | ToAgent) -> bytes:
     """A frame as bytes."""
@@ -95,9 +97,11 @@ def encoded(frame: FromAgent | ToAgent) -> bytes:
 
 def from_agent(content: bytes) -> FromAgent:
     """The frame of an agent that `content` spells; raises msgspec.DecodeError."""
-    return _from_agent.decode(content)
+    frame: FromAgent = decoded(content, FromAgent)
+    return frame
 
 
 def to_agent(content: bytes) -> ToAgent:
     """The frame of a control plane that `content` spells; raises msgspec.DecodeError."""
-    return _to_agent.decode(content)
+    frame: ToAgent = decoded(content, ToAgent)
+    return frame

@@ -101,7 +101,10 @@ class HostAgent:
 
     async def envoy_answer(self, instance: str, path: str) -> AdminAnswer:
         """A read of an Envoy's admin interface."""
-        return await self._workload(instance).admin.answer("GET", path)
+        workload = self._workload(instance)
+        if workload.admin is None:
+            raise UsageError(f"{workload.plan.instance} has no Envoy: its gRPC library is a client of the mesh itself")
+        return await workload.admin.answer("GET", path)
 
     def reports(self) -> tuple[WorkloadReport, ...]:
         """The state of every workload."""
@@ -219,7 +222,13 @@ class HostAgent:
 
     def _take_names(self, names: dict[str, str]) -> None:
         if self.plan.intercepted:
-            write_whole(self.layout.dns / NAMES_FILE, msgspec.json.encode(names), proxy_user())
+            path = self.layout.dns / NAMES_FILE
+            try:
+                write_whole(path, msgspec.json.encode(names), proxy_user())
+            except OSError as error:
+                if not path.exists():
+                    raise
+                log.error("names stay as they were", file=str(path), error=str(error))
         self._named.set()
 
     def _dns_supervisor(self, server: DnsBody) -> Supervisor:
@@ -253,7 +262,10 @@ class HostAgent:
             os.close(lock)
             raise AgentRuns(f"an agent runs on {self.layout.state} already (byway down ends it)") from error
         try:
-            launch.write_record(record, "agent")
+            try:
+                launch.write_record(record, "agent")
+            except OSError as error:  # the lock tells who this is as well
+                log.warning("agent goes on without its record", file=record, error=str(error))
             yield
         finally:
             os.close(lock)

@@ -43,6 +43,11 @@ class WorkloadLayout(msgspec.Struct, frozen=True):
         """Where the agent finds Envoy's admin interface."""
         return self.proxy / "admin.sock"
 
+    @property
+    def client(self) -> Path:
+        """What a gRPC client finds in place of an Envoy, owned by the application's user."""
+        return self.root / "grpc"
+
     def log(self, process: str) -> Path:
         """What a process prints: `envoy.log`, `app.log`."""
         return self.root / f"{process}.log"
@@ -121,8 +126,10 @@ def private_directory(path: Path, owner: int | None = None) -> None:
 
 def write_whole(path: Path, content: bytes, owner: int | None = None, mode: int = 0o600) -> None:
     """Replaces the file at `path` in one step; readers see the old or the new content, a link at `path` is not
-    followed.
+    followed. A file that is like this already is left alone: an agent that comes back needs no room on a full disk.
     """
+    if _is_written(path, content, owner, mode):
+        return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         fresh.unlink()
@@ -132,6 +139,18 @@ def write_whole(path: Path, content: bytes, owner: int | None = None, mode: int 
             os.fchown(fd, owner, owner)
         file.write(content)
     fresh.replace(path)
+
+
+def _is_written(path: Path, content: bytes, owner: int | None, mode: int) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever somebody has put there
+    except OSError:
+        return False
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        wanted = os.geteuid() if owner is None or os.geteuid() != 0 else owner
+        is_like = stat.S_ISREG(status.st_mode) and status.st_uid == wanted and not stat.S_IMODE(status.st_mode) & ~mode
+        return is_like and status.st_size == len(content) and file.read(len(content) + 1) == content
 
 
 def is_socket(path: Path) -> bool:
@@ -151,9 +170,14 @@ class SocketPath:
     def __init__(self, path: Path) -> None:
         self._fd = -1
         self.text = str(path)
-        if len(self.text) > _SOCKET_PATH_LIMIT:
+        if self.is_too_long(path):
             self._fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self.text = f"/proc/self/fd/{self._fd}/{path.name}"
+
+    @staticmethod
+    def is_too_long(path: Path) -> bool:
+        """Whether another process could not dial `path` as it stands."""
+        return len(str(path)) > _SOCKET_PATH_LIMIT
 
     def close(self) -> None:
         """Lets the directory go."""

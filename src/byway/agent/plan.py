@@ -15,10 +15,12 @@ from typing import Final, Literal
 import msgspec
 
 from byway.base.errors import UsageError
+from byway.base.json import decoded
 from byway.model.names import DOMAIN_SUFFIX, PORT_OUTBOUND, PORT_READY
 
 Interception = Literal["iptables", "explicit", "none"]
-Kind = Literal["sidecar", "router"]
+Kind = Literal["sidecar", "router", "grpc"]
+"""What stands between an application and the mesh; `grpc`: nothing, its gRPC library is a client of the mesh itself."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _NETWORK: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?")
@@ -113,7 +115,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def plan_from_json(content: bytes) -> Plan:
     """The plan that `content` spells, checked; raises UsageError with what to mend."""
     try:
-        plan = msgspec.json.decode(content, type=Plan)
+        plan = decoded(content, Plan)
     except msgspec.DecodeError as error:
         raise UsageError(f"the agent's plan cannot be read: {error} (run `byway up` again to write it anew)") from error
     mistake = plan_mistake(plan)

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from byway.agent import launch
+from byway.base.json import decoded
 
 _STANDARD_FILES: Final = 3
 _RECORD_LIMIT_BYTES: Final = 4096
@@ -171,7 +172,7 @@ def read_record(path: Path) -> ProcessRecord | None:
     """The record at `path`; None where there is none, or where it is just being written."""
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(_RECORD_LIMIT_BYTES), type=ProcessRecord)
+            return decoded(file.read(_RECORD_LIMIT_BYTES), ProcessRecord)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
 
+from byway.agent.grpc_client import BOOTSTRAP_FILE, VIEW
 from byway.agent.interception.names import namespace_name, namespace_path
 from byway.agent.layout import WorkloadLayout, write_whole
 from byway.agent.plan import Plan, WorkloadPlan
@@ -51,18 +53,27 @@ def netns(plan: Plan, workload: WorkloadPlan) -> str:
 
 def binds(workload: WorkloadPlan, layout: WorkloadLayout) -> tuple[tuple[str, str], ...]:
     """The files laid over the host's."""
+    own = ((str(layout.client), str(VIEW)),) if workload.kind == "grpc" and client_folder(layout) == VIEW else ()
     if workload.interception != "iptables":
-        return ()
+        return own
     return (
         (str(layout.resolv_conf), "/etc/resolv.conf"),
         (str(layout.nsswitch_conf), "/etc/nsswitch.conf"),
+        *own,
     )
 
 
-def environment(workload: WorkloadPlan) -> dict[str, str]:
-    """The application's environment: what the plan says, and the proxy where proxying is explicit."""
+def client_folder(layout: WorkloadLayout) -> Path:
+    """Where the workload's own process sees the directory of its gRPC client."""
+    return VIEW if os.geteuid() == 0 else layout.client
+
+
+def environment(workload: WorkloadPlan, layout: WorkloadLayout) -> dict[str, str]:
+    """The application's environment: what the plan says, and the way into the mesh where that is not intercepted."""
     env = {"PATH": PATH}
-    if workload.interception == "explicit":
+    if workload.kind == "grpc":
+        env["GRPC_XDS_BOOTSTRAP"] = str(client_folder(layout) / BOOTSTRAP_FILE)
+    elif workload.interception == "explicit":
         proxy = f"http://127.0.0.1:{workload.explicit.outbound_port}"
         env |= {"http_proxy": proxy, "HTTP_PROXY": proxy, "no_proxy": _UNPROXIED, "NO_PROXY": _UNPROXIED}
     return env | workload.env
@@ -72,7 +83,7 @@ def application(plan: Plan, workload: WorkloadPlan, layout: WorkloadLayout, argv
     """How a command is run as the workload's application; without a record it stays in the foreground."""
     return Launch(
         argv=argv,
-        env=environment(workload),
+        env=environment(workload, layout),
         cwd=workload.cwd,
         netns=netns(plan, workload),
         binds=binds(workload, layout),

@@ -66,7 +66,7 @@ def strangers(layout: Layout) -> list[Process]:
     """Processes of the mesh that no record names: those in its namespaces, such as a shell of `byway exec`, and those
     that hold the lock of a record which somebody has deleted.
     """
-    noted = network.note(layout)
+    noted = network.known(layout)
     own = {_inode(names.namespace_path(n)) for n in (noted.namespaces if noted else ())} - {None}
     records = f"{layout.run.resolve()}/"
     found = []

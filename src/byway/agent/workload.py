@@ -1,5 +1,7 @@
 """One workload on this host: its Envoy, its application and its door, kept in the right order.
 
+A workload whose gRPC library is a client of the mesh itself has the door, and files in place of the Envoy.
+
 Start: the application waits until its Envoy is ready and names resolve for the first time, so that its first call
 finds the mesh. Stop: Envoy drains, then the application ends, then Envoy, so that no request in flight loses either.
 """
@@ -18,7 +20,9 @@ from byway.agent import lifecycle, logs, processes, surroundings
 from byway.agent.bodies import ApplicationBody, EnvoyBody, proxy_user
 from byway.agent.bootstrap import ProxyLimits
 from byway.agent.credentials import Credential
+from byway.agent.envoy_admin import EnvoyAdmin
 from byway.agent.frames import WorkloadReport
+from byway.agent.grpc_client import VIEW, ClientFiles, bootstrap_json
 from byway.agent.layout import Layout, private_directory
 from byway.agent.lifecycle import Phase, Policy
 from byway.agent.plan import Plan, WorkloadPlan
@@ -56,22 +60,35 @@ class Workload:
         self._uplink = uplink
         self._expires = ""
         self._is_ending = False
-        self.socket = WorkloadSocket(self.layout.agent_socket, proxy_user(), uplink, workload.instance)
-        self._envoy_body = EnvoyBody(
+        self._is_open = asyncio.Event()
+        self._client: ClientFiles | None = None
+        self._envoy_body: EnvoyBody | None = None
+        self.admin: EnvoyAdmin | None = None
+        self.envoy: Supervisor | None = None
+        if workload.kind == "grpc":
+            self._client = ClientFiles(self.layout.client, workload.uid)
+            self.socket = WorkloadSocket(self._client.socket, workload.uid, uplink, workload.instance)
+        else:
+            self.socket = WorkloadSocket(self.layout.agent_socket, proxy_user(), uplink, workload.instance)
+            self._envoy_body = self._body_of_envoy()
+            self.admin = self._envoy_body.admin
+            policy = Policy(backoff_base_s=0.1, backoff_limit_s=15.0, drain_s=means.drain_s + 6.0, terminate_s=3.0)
+            self.envoy = self._supervisor("envoy", self._envoy_body, policy)
+        self.application: Supervisor | None = None
+        if workload.command:
+            body = ApplicationBody(means.plan, workload, self.layout)
+            self.application = self._supervisor("app", body, Policy(backoff_limit_s=10.0))
+
+    def _body_of_envoy(self) -> EnvoyBody:
+        means = self._means
+        return EnvoyBody(
             means.plan,
-            workload,
+            self.plan,
             self.layout,
             binary=means.binary,
             limits=means.limits,
             before_end=self._end_application,
         )
-        self.admin = self._envoy_body.admin
-        envoy_policy = Policy(backoff_base_s=0.1, backoff_limit_s=15.0, drain_s=means.drain_s + 6.0, terminate_s=3.0)
-        self.envoy = self._supervisor("envoy", self._envoy_body, envoy_policy)
-        self.application: Supervisor | None = None
-        if workload.command:
-            body = ApplicationBody(means.plan, workload, self.layout)
-            self.application = self._supervisor("app", body, Policy(backoff_limit_s=10.0))
 
     def _supervisor(self, process: str, body: Body, policy: Policy) -> Supervisor:
         means = self._means
@@ -90,19 +107,22 @@ class Workload:
         """Takes a new certificate into use."""
         self._expires = credential.facts.not_after.isoformat()
         self.socket.rotate(credential)
+        if self._client is not None:
+            self._client.rotate(credential)
         self._uplink.credential_arrived()
 
     async def run(self) -> None:
         """Keeps the workload going until cancelled, which leaves its processes running."""
         private_directory(self.layout.root)
-        private_directory(self.layout.proxy, proxy_user())
+        self._prepare()
         surroundings.write_resolver(self.plan, self.layout)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._open_door())
-                tasks.create_task(self.envoy.run())
                 tasks.create_task(self._bound_logs())
-                self.envoy.tell(lifecycle.WasAskedToStart())
+                if self.envoy is not None:
+                    tasks.create_task(self.envoy.run())
+                    self.envoy.tell(lifecycle.WasAskedToStart())
                 if self.application is not None:
                     tasks.create_task(self.application.run())
                     if not self._was_running():
@@ -113,13 +133,25 @@ class Workload:
             await self.socket.stop()
             await self._uplink.close()
 
+    def _prepare(self) -> None:
+        if self._client is None:
+            private_directory(self.layout.proxy, proxy_user())
+            return
+        if surroundings.client_folder(self.layout) == VIEW:
+            VIEW.mkdir(mode=0o755, exist_ok=True)
+        self._client.prepare(bootstrap_json(self.plan, surroundings.client_folder(self.layout)))
+
     async def _open_door(self) -> None:
         """Opens the socket once there is a certificate to serve and to ask with; Envoy knocks until then."""
         await self._uplink.issued()
         await self.socket.start()
+        self._is_open.set()
 
     async def _mesh_found(self) -> None:
-        await self.envoy.reached(Phase.READY, Phase.STOPPED)
+        if self.envoy is not None:
+            await self.envoy.reached(Phase.READY, Phase.STOPPED)
+        else:
+            await self._is_open.wait()
         if self.plan.interception == "iptables":
             await self._means.names_known()
 
@@ -133,14 +165,17 @@ class Workload:
     async def stop(self, *, is_drained: bool) -> None:
         """Ends both processes in order; `run` has to be running."""
         self._is_ending = True
-        self._envoy_body.is_drain_wanted = is_drained
-        self.envoy.tell(lifecycle.WasAskedToStop())
-        await self.envoy.reached(Phase.STOPPED)
+        if self._envoy_body is not None and self.envoy is not None:
+            self._envoy_body.is_drain_wanted = is_drained
+            self.envoy.tell(lifecycle.WasAskedToStop())
+            await self.envoy.reached(Phase.STOPPED)
         await self._end_application()
 
     def restart(self) -> None:
         """Restarts the application where there is one, else Envoy."""
-        (self.application or self.envoy).tell(lifecycle.WasAskedToRestart())
+        supervisor = self.application or self.envoy
+        if supervisor is not None:
+            supervisor.tell(lifecycle.WasAskedToRestart())
 
     def report(self, fault: str) -> WorkloadReport:
         """The workload's state as it is told to the control plane."""
@@ -152,7 +187,7 @@ class Workload:
             namespace=self.plan.namespace,
             identity=str(self.identity),
             proxy_id=self.plan.proxy_id,
-            envoy=process_report(self.envoy),
+            envoy=process_report(self.envoy) if self.envoy else None,
             application=application,
             expires=self._expires,
             fault=f"Envoy refused a secret: {refusal.message}" if refusal else fault,

@@ -1,8 +1,8 @@
-"""The agent's door for one Envoy: a gRPC server on a Unix socket in Envoy's own directory.
+"""The agent's door for one Envoy or gRPC client: a gRPC server on a Unix socket in that one's own directory.
 
 SDS is answered here; discovery, metrics and traces are passed on to the control plane in the workload's name. That it
-is *this* workload is known by the socket, which only its Envoy can open; nothing that Envoy says about itself is
-believed for it.
+is *this* workload is known by the socket, which only its Envoy or client can open; nothing that one says about itself
+is believed for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
-from byway.ads.relay import ADS, Method, relay_service
+from byway.ads.relay import ADS, STATE_OF_THE_WORLD, Method, relay_service
 from byway.agent import secrets
 from byway.agent.credentials import Credential
 from byway.agent.layout import SocketPath
@@ -54,7 +54,7 @@ class Session(Protocol):
 
 
 class WorkloadSocket:
-    """Serves one Envoy."""
+    """Serves one Envoy, or the gRPC clients of one workload."""
 
     def __init__(self, path: Path, owner: int | None, uplink: Uplink, instance: str) -> None:
         self._path = path
@@ -85,7 +85,7 @@ class WorkloadSocket:
             ("grpc.so_reuseport", 0),
         ]
         self._server = grpc.aio.server(options=options)
-        relay = relay_service((ADS, METRICS, TRACES), self._uplink.channel)
+        relay = relay_service((ADS, STATE_OF_THE_WORLD, METRICS, TRACES), self._uplink.channel)
         self._server.add_generic_rpc_handlers((self._secret_service(), relay))
         self._dialled = SocketPath(self._path)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from byway.demo import files
 _LOST = (
     "Explicit proxying: applications are told of their proxy by http_proxy. Only their HTTP calls by name go through the\n"
     "mesh; TCP, DNS and calls to addresses do not, and nothing keeps a program from calling an application's own port\n"
-    "past its sidecar. Run it as root to have all traffic intercepted."
+    "past its sidecar. {remedy} to have all traffic intercepted."
 )
 _DEFAULT_ADMIN = "127.0.0.1:15014"
 _MOST_NAMED = 6
@@ -28,7 +29,7 @@ def starting(mesh: str, n_workloads: int, interception: str) -> None:
     """The first words."""
     _say(f"Starting mesh {mesh}: {n_workloads} workload instances, each with its own Envoy and identity …")
     if interception == "explicit":
-        _say(_LOST)
+        _say(_LOST.format(remedy="Run it as root" if os.geteuid() else "Run it without `--proxy explicit`"))
 
 
 def waiting(lacks: Sequence[Lack], seconds: float) -> None:
@@ -76,11 +77,27 @@ def failed_start(state: Path, lacks: Sequence[Lack]) -> None:
         _say(f"  {lack}")
     if not lacks:
         _say("  the control plane does not answer")
-    _say(f"Logs are in {state} (control-plane.log, agent.log, run/<instance>/).")
+    _say(f"Logs are in {state} (control-plane.log, agent.log, logs/<instance>/).")
+
+
+def ended(name: str, exit_code: int, pause_s: float) -> None:
+    """A process of the mesh itself has ended and is started again."""
+    how = f"was ended by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with {exit_code}"
+    _say(f"the {name} {how} and is started again {f'in {pause_s:g} s' if pause_s else 'at once'}")
+
+
+def back(name: str) -> None:
+    """Such a process answers again."""
+    _say(f"the {name} is back")
+
+
+def kept(folder: Path) -> None:
+    """Where the logs are that outlive the mesh."""
+    _say(f"The logs of what failed are kept in {folder}.")
 
 
 def commands(settings: LocalSettings, description: Description, state: Path, *, is_default: bool) -> list[str]:
-    """Five commands that work as they are printed, from the folder where the mesh was started."""
+    """Commands that work as they are printed, from the folder where the mesh was started."""
     program, as_owner = _program(), "sudo " if os.environ.get("SUDO_UID") and os.geteuid() == 0 else ""
     server = "" if settings.admin == _DEFAULT_ADMIN else f" --server http://{settings.admin}"
     owned = "" if is_default else f" --state {shlex.quote(str(state))}"
@@ -93,7 +110,8 @@ def commands(settings: LocalSettings, description: Description, state: Path, *, 
             f"{as_owner}{program} apply{server}{owned} -f {canary}",
             f"{as_owner}{program} exec{owned} {first} -- curl -s http://link-service:8080/version",
         ]
-    return [f"{program} status{server}", f"{program} graph{server}", *tried, f"{program} traces{server}"]
+        tried.append(f"{program} traces{server}")  # a mesh of one's own traces nothing unless it is told to
+    return [f"{program} status{server}", f"{program} graph{server}", *tried]
 
 
 def _is_default(state: Path, settings: LocalSettings, description: Description) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from byway.app import announcement
+
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
 _STEADY_S = 10.0
@@ -61,7 +63,7 @@ class Child:
                 return
             if loop.time() - began > _STEADY_S:
                 backoff = 0.0
-            _log.warning("process ended", name=self.name, exit=self.last_exit, restart_in_s=backoff)
+            announcement.ended(self.name, self.last_exit, backoff)
             await asyncio.sleep(backoff)
             backoff = min(max(backoff * 2, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
             self.n_restarts += 1

@@ -12,6 +12,7 @@ import msgspec
 from byway.agent.frames import WorkloadReport
 from byway.agent.layout import SocketPath
 from byway.base.errors import FaultError, UsageError
+from byway.base.json import decoded
 from byway.kinds.document import Document
 from byway.kinds.encode import body_yaml
 
@@ -41,7 +42,7 @@ class AdminClient:
         """Every proxy; empty while the control plane is away."""
         try:
             answer = await self._client.get("/api/status", timeout=5)
-            found = msgspec.json.decode(answer.content)
+            found = decoded(answer.content)
         except (httpx.HTTPError, msgspec.DecodeError):
             return []
         proxies = found.get("proxies", []) if isinstance(found, dict) else found
@@ -82,7 +83,7 @@ class AgentClient:
         """How every workload fares; empty while the agent is away."""
         content = await self._content("GET", "/workloads")
         try:
-            return msgspec.json.decode(content or b"[]", type=tuple[WorkloadReport, ...])
+            return decoded(content or b"[]", tuple[WorkloadReport, ...])
         except msgspec.DecodeError:
             return ()
 
@@ -112,7 +113,7 @@ def documents_yaml(documents: Sequence[Document]) -> str:
 
 def _content(answer: httpx.Response, also_accept: tuple[int, ...] = ()) -> dict[str, Any]:
     try:
-        content = msgspec.json.decode(answer.content)
+        content = decoded(answer.content)
     except msgspec.DecodeError:
         content = None
     if not isinstance(content, dict) or (answer.is_error and answer.status_code not in also_accept):

@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ from byway.app.readiness import Lack, lacks
 from byway.app.serving import ended_by_signals
 from byway.app.settings import AgentSettings, ControlPlaneSettings, LocalSettings
 from byway.app.state import default_state
-from byway.app.tenure import end_supervisor, forget, only_supervisor, remove_former, scratch
+from byway.app.tenure import end_supervisor, forget, keep_logs, kept_logs, only_supervisor, remove_former, scratch
 from byway.authority.private_files import private_directory
 from byway.base.diagnostics import Derived
 from byway.base.errors import BywayError, FaultError, UsageError
@@ -88,6 +89,7 @@ class _LocalMesh:
         self._interception = machine.interception(settings.proxy)
         self._namespace = self._description.file.namespace
         self._processes: list[Child] = []
+        self._failed: set[str] = set()
         self._client = AdminClient(settings.admin, self.state / "token")
         self._agent = AgentClient(self._layout.api_socket)
 
@@ -124,9 +126,12 @@ class _LocalMesh:
                 if not await _done_before(starting, stop, _START_LIMIT_S):
                     if stop.is_set():
                         return 0
-                    announcement.failed_start(self.state, await self._lacks(drawn.plan))
+                    missing = await self._lacks(drawn.plan)
+                    self._failed |= _instances(missing)
+                    announcement.failed_start(self.state, missing)
                     return 1
                 missing = starting.result()
+                self._failed |= _instances(missing)
                 announcement.ready(self._settings, self._description, missing, self.state, time.monotonic() - began)
                 if load := self._load_child():
                     self._processes.append(load)
@@ -140,6 +145,7 @@ class _LocalMesh:
 
     @contextlib.asynccontextmanager
     async def _running(self, plan: Plan) -> AsyncIterator[list[asyncio.Task[None]]]:
+        shutil.rmtree(kept_logs(self.state), ignore_errors=True)  # a former run's
         write_whole(self._layout.plan, plan_json(plan))
         control_plane, agent = self._children()
         self._processes = [control_plane, agent]
@@ -149,6 +155,8 @@ class _LocalMesh:
         finally:
             for load in self._processes[2:]:
                 await load.end()
+            if await asyncio.to_thread(keep_logs, self.state, sorted(self._failed)):
+                announcement.kept(kept_logs(self.state))
             await agent.end(self._agent.stop)
             await control_plane.end()
             for task in tasks:
@@ -199,12 +207,19 @@ class _LocalMesh:
 
     async def _watch(self, plan: Plan, missing: tuple[Lack, ...]) -> None:
         """Says what goes and what comes back; while a part of the mesh is being restarted nothing is known."""
+        told: dict[str, int] = {}
         while True:
             await asyncio.sleep(_WATCH_S)
             proxies, reports = await self._client.status(), await self._agent.reports()
+            answering = {"control-plane": bool(proxies), "agent": bool(reports)}
+            for process in self._processes:
+                if process.n_restarts > told.get(process.name, 0) and answering.get(process.name, process.pid > 0):
+                    told[process.name] = process.n_restarts
+                    announcement.back(process.name)
             if proxies and reports:
                 now = lacks(plan, proxies, reports)
                 announcement.changed(missing, now, self.state)
+                self._failed |= _instances(now)
                 missing = now
 
     def _check_processes(self) -> None:
@@ -298,6 +313,10 @@ class _LocalMesh:
         drawn = msgspec.structs.replace(drawn, plan=msgspec.structs.replace(drawn.plan, network=named))
         teardown.remove_forgotten(drawn.plan, self.state)
         return drawn
+
+
+def _instances(lacks: Iterable[Lack]) -> set[str]:
+    return {lack.workload.instance for lack in lacks}
 
 
 async def _done_before(task: asyncio.Task[T], stop: asyncio.Event, limit_s: float) -> bool:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from byway import __version__
 from byway.admin.port import (
     CertificateStatus,
@@ -28,6 +26,7 @@ from byway.agent.desk import AgentDesk
 from byway.app.proxies import proxy_status
 from byway.app.writing import Writer, kind_named, resource_ids
 from byway.authority.authority import Authority
+from byway.base.json import decoded
 from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
 from byway.model.workload import Workload
@@ -87,12 +86,16 @@ class Mesh:
         known = kind_named(kind)
         found = self._world.resources(known.name, "" if known.is_mesh_wide else namespace or "", name or "")
         if name and not found:
-            raise NotFoundError(f"there is no {known.name} {name} in namespace {namespace or 'any'} (see `byway get`)")
+            where = f"namespace {namespace}" if namespace else "any namespace"
+            scope = "" if known.is_mesh_wide else f" in {where}"
+            raise NotFoundError(f"there is no {known.name} {name}{scope} (see `byway get {kind}`)")
         return tuple(resource.document.body for resource in found)
 
     async def status(self) -> tuple[ProxyStatus, ...]:
         """Every proxy that the mesh knows of."""
-        connected = {(s.proxy.namespace, s.proxy.instance): s for s in self._hub.snapshot()}
+        # A gRPC client has a stream for each channel; one that lacks something speaks for all.
+        streams = sorted(self._hub.snapshot(), key=lambda stream: not stream.is_in_sync)
+        connected = {(s.proxy.namespace, s.proxy.instance): s for s in streams}
         reports = self._desk.states()
         trust_domain = mesh_defaults(self._database).trust_domain
         return tuple(
@@ -106,8 +109,8 @@ class Mesh:
         """What that Envoy really holds."""
         instance = self._instance(target)
         if section == "endpoints":
-            return msgspec.json.decode(await self._desk.ask(instance, "/clusters?format=json"))
-        dump = msgspec.json.decode(await self._desk.ask(instance, "/config_dump"))
+            return decoded(await self._desk.ask(instance, "/clusters?format=json"))
+        dump = decoded(await self._desk.ask(instance, "/config_dump"))
         return [part for part in dump["configs"] if part["@type"].endswith(f".{_DUMPS[section]}")]
 
     async def certs(self) -> tuple[CertificateStatus, ...]:

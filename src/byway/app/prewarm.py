@@ -22,6 +22,7 @@ from byway.ads.catalogue import Proxy
 from byway.authority.private_files import write_atomically
 from byway.base.clock import Clock
 from byway.base.errors import FaultError
+from byway.base.json import decoded
 from byway.derive.clusters import ClusterName
 from byway.derive.egress import egress, may_call, named_calls
 from byway.derive.endpoints import workload
@@ -91,7 +92,7 @@ class Prewarm:
         """Takes what an earlier process kept; without it calls are learned anew, so nothing here is fatal."""
         try:
             content = await asyncio.to_thread(self._path.read_bytes)
-            kept = msgspec.json.decode(content, type=tuple[Remembered, ...])
+            kept = decoded(content, tuple[Remembered, ...])
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError) as fault:

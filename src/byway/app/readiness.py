@@ -77,5 +77,6 @@ def _application_lack(workload: WorkloadPlan, report: WorkloadReport | None) -> 
 
 def _course(process: ProcessReport) -> str:
     if process.last_exit and process.n_restarts:
-        return f"{process.last_exit}, started again {process.n_restarts} times"
+        often = "once" if process.n_restarts == 1 else f"{process.n_restarts} times"
+        return f"{process.last_exit}, started again {often}"
     return {"planned": "is not started yet", "starting": "is starting"}.get(process.phase, f"is {process.phase}")

@@ -11,11 +11,12 @@ import os
 import select
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
 from byway.agent import teardown
+from byway.agent.layout import Layout, private_directory
 from byway.base.errors import UsageError
 
 _RECORD: Final = "local.pid"
@@ -69,6 +70,25 @@ def forget(state: Path) -> None:
 def scratch(state: Path) -> Path:
     """Where the processes of a run keep what must not outlive it."""
     return state / "scratch"
+
+
+def kept_logs(state: Path) -> Path:
+    """Where the logs of workloads that failed outlive `run/`, until the next start."""
+    return state / "logs"
+
+
+def keep_logs(state: Path, instances: Iterable[str]) -> bool:
+    """Copies the logs of these workloads to where they outlive the mesh; whether there were any."""
+    is_any = False
+    for instance in instances:
+        for process in ("app", "envoy"):
+            log, kept = Layout(state).workload(instance).log(process), kept_logs(state) / instance
+            with contextlib.suppress(OSError):  # never started, or the disk is full: the mesh must end all the same
+                if log.stat().st_size:
+                    private_directory(kept)
+                    shutil.copyfile(log, kept / log.name)
+                    is_any = True
+    return is_any
 
 
 def remove_former(state: Path) -> None:

@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
+from byway.ads import state_of_the_world
 from byway.ads.catalogue import PLACEHOLDER
 from byway.ads.hub import Hub, Pace
 from byway.ads.server import SERVER_OPTIONS, Limits, discovery_handlers
@@ -50,10 +51,12 @@ class Served:
     async def has_one(self) -> bool:
         return self.hub.n_connected == 1
 
-    async def status(self, *messages: bytes, uris: tuple[str, ...] = (WEB,)) -> tuple[grpc.StatusCode, str]:
+    async def status(
+        self, *messages: bytes, uris: tuple[str, ...] = (WEB,), method: str = METHOD
+    ) -> tuple[grpc.StatusCode, str]:
         """How the server ends a stream of these messages."""
         async with self.channel(*uris) as channel:
-            call = open_stream(channel)
+            call = open_stream(channel, method)
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 for message in messages:
                     await call.write(message)
@@ -64,9 +67,9 @@ class Served:
                 return await call.code(), await call.details()
 
 
-def open_stream(channel: grpc.aio.Channel) -> Any:
+def open_stream(channel: grpc.aio.Channel, name: str = METHOD) -> Any:
     method: Any = channel.stream_stream
-    return method(f"/{SERVICE}/{METHOD}")()
+    return method(f"/{SERVICE}/{name}")()
 
 
 def request(node_id: str = "web.default", **fields: Any) -> bytes:
@@ -124,6 +127,22 @@ async def test_without_a_client_certificate_nothing_is_served(served: Served) ->
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await open_stream(channel).read()
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (discovery_pb2.DiscoveryRequest(type_url=names.TYPE_CLUSTER), grpc.StatusCode.INVALID_ARGUMENT),
+        (discovery_pb2.DiscoveryRequest(node={"id": "web.default"}), grpc.StatusCode.UNIMPLEMENTED),
+        (discovery_pb2.DiscoveryRequest(resource_names=["a"] * 101), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_the_state_of_the_world_is_for_grpc_clients(
+    served: Served, message: discovery_pb2.DiscoveryRequest, code: grpc.StatusCode
+) -> None:
+    """A proxy has no use for it, and no request is read more kindly for being of the other variant."""
+    found, _ = await served.status(message.SerializeToString(), method=state_of_the_world.METHOD)
+    assert found is code
 
 
 async def test_a_node_that_is_not_the_certificates_is_refused(served: Served) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+import hypothesis.strategies as st
 from envoy.service.discovery.v3 import discovery_pb2
+from hypothesis import given, settings
 
 from byway.ads import state_of_the_world, wire
 from byway.ads.action import Refused, Send
@@ -26,13 +28,15 @@ class Client:
         self.session = Session(catalogue, CLIENT)
         self.refused: list[str] = []
         self.heard: dict[str, discovery_pb2.DiscoveryResponse] = {}
+        self.world: dict[str, dict[str, int]] = {kind: {} for kind in TYPES}  # what it has taken: versions by name
+        self.wishes: dict[str, tuple[str, ...]] = {}
+        self._unanswered: set[str] = set()
         self._translation = Translation()
-        self._wishes: dict[str, tuple[str, ...]] = {}
         self._n_published = 0
 
     def asks(self, kind: str, *wished: str) -> list[str]:
         """Names all that it wants of a type; it has answered all that it heard."""
-        self._wishes[kind] = wished
+        self.wishes[kind] = wished
         return self._says(kind)
 
     def acks(self, kind: str) -> list[str]:
@@ -43,14 +47,27 @@ class Client:
         """Refuses it."""
         return self._says(kind, error="bad")
 
+    def answers(self, kind: str) -> bool:
+        """Takes or refuses the response that waits for it, as it is good or bad; whether there was one."""
+        if kind not in self._unanswered:
+            return False
+        said = dict(_content(r.value) for r in self.heard[kind].resources)
+        if any(version < 0 for version in said.values()):
+            self.nacks(kind)
+            return True
+        self.world[kind] = said if kind in ("lds", "cds") else self.world[kind] | said
+        self.acks(kind)
+        return True
+
     def publishes(self, keys: Keys) -> list[str]:
         """The catalogue has changed."""
         self._n_published += 1
         return self._follow(deque([Changed(keys, self._n_published)]))
 
     def _says(self, kind: str, error: str | None = None) -> list[str]:
+        self._unanswered.discard(kind)
         nonce = self.heard[kind].nonce if kind in self.heard else ""
-        request = WorldRequest(type_url=TYPES[kind], names=self._wishes[kind], nonce=nonce, error=error)
+        request = WorldRequest(type_url=TYPES[kind], names=self.wishes[kind], nonce=nonce, error=error)
         return self._take(self._translation.requested(request))
 
     def _take(self, step: state_of_the_world.Step) -> list[str]:
@@ -71,8 +88,14 @@ class Client:
         response = discovery_pb2.DiscoveryResponse.FromString(message)
         kind = next(short for short, type_url in TYPES.items() if type_url == response.type_url)
         self.heard[kind] = response
-        words = (any_message.value.decode().rpartition(" ")[0] for any_message in response.resources)
-        return f"{kind}: {', '.join(' '.join(word.split()[1:]) for word in words)}"
+        self._unanswered.add(kind)
+        return f"{kind}: {', '.join('{} {}'.format(*_content(r.value)) for r in response.resources)}"
+
+
+def _content(body: bytes) -> tuple[str, int]:
+    """The name and the version in the body of a resource."""
+    _, name, version, *_ = body.decode().split()
+    return name, int(version)
 
 
 def catalogue(*resources: tuple[str, str]) -> MemoryCatalogue:
@@ -209,3 +232,42 @@ def test_requests_are_read_with_their_node() -> None:
     assert claim is not None
     assert claim.node_id == spelled.node.id
     assert isinstance(state_of_the_world.request(b"\xff\xff"), wire.Malformed)
+
+
+EDITS = st.tuples(st.sampled_from(["cds", "eds"]), st.sampled_from("abc"), st.sampled_from(["good", "bad", "removed"]))
+WISHES = st.tuples(st.sampled_from(["cds", "eds"]), st.frozensets(st.sampled_from("abc"), min_size=1))
+ANSWERS = st.sampled_from(["cds", "eds"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(EDITS, WISHES, ANSWERS), max_size=30))
+def test_whatever_happens_the_client_ends_with_all_that_it_wants_and_is_good(steps: list[object]) -> None:
+    """Edits, wishes and answers in any order; bad versions are refused wherever they turn up."""
+    mesh = MemoryCatalogue()
+    client = Client(mesh)
+    now: dict[tuple[str, str], int] = {}
+    for n, step in enumerate(steps, 1):
+        match step:
+            case (str(kind), str(name), "removed"):
+                now.pop((kind, name), None)
+                client.publishes(mesh.remove((TYPES[kind], name)))
+            case (str(kind), str(name), str(quality)):
+                now[kind, name] = n if quality == "good" else -n
+                client.publishes(mesh.put(resource(kind, name, n=now[kind, name])))
+            case (str(kind), frozenset() as wished):
+                while client.answers(kind):
+                    pass
+                client.asks(kind, *sorted(wished))
+            case str(kind):
+                client.answers(kind)
+    n_answers = 0
+    while client.answers("cds") or client.answers("eds"):
+        n_answers += 1
+        assert n_answers < 50
+    for kind, wished in client.wishes.items():
+        for name in wished:
+            version = now.get((kind, name), 0)
+            if version > 0:
+                assert client.world[kind].get(name) == version
+            elif not version and kind == "cds":
+                assert name not in client.world[kind]

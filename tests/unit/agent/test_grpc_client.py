@@ -26,7 +26,7 @@ PLAN = Plan(mesh="shop", node="here", workloads=(CLIENT,))
 def credential(serial: str) -> Credential:
     identity = workload_id("cluster.local", "default", "client")
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    facts = CertificateFacts(identity=identity, serial=serial, not_before=now, not_after=now)
+    facts = CertificateFacts(identity=identity, serial=serial, issuer="ca", not_before=now, not_after=now)
     return Credential(
         identity=identity,
         key_pem=f"key {serial}".encode(),
@@ -59,7 +59,7 @@ def test_a_rotation_replaces_the_files_and_nobody_else_may_read_them(tmp_path: P
 
 
 def test_a_workload_with_an_envoy_has_no_such_bootstrap(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="write `proxy: grpc` under services.client"):
+    with pytest.raises(UsageError, match=r"write `proxy: grpc` under services.client"):
         bootstrap_json(msgspec.structs.replace(CLIENT, kind="sidecar"), tmp_path)
 
 

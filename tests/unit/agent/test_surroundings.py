@@ -18,6 +18,7 @@ from byway.base.errors import UsageError
 
 WEB = WorkloadPlan(instance="web-1", workload="web", address="10.77.0.2", env={"A": "b"}, uid=1000, cwd="/srv")
 PLAN = Plan(mesh="demo", node="here", network=NetworkPlan("10.77.0.0/16"), workloads=(WEB,))
+WEB_FILES = Layout(Path("/s")).workload("web-1")
 EXPLICIT = msgspec.structs.replace(WEB, interception="explicit", explicit=ExplicitPlan(41002))
 
 
@@ -39,9 +40,9 @@ def test_exec_without_a_command_is_an_error_of_use() -> None:
 
 def test_explicit_proxying_is_told_by_the_environment() -> None:
     """And the workload's own variables come last."""
-    assert environment(EXPLICIT)["http_proxy"] == "http://127.0.0.1:41002"
-    assert "127.0.0.1" in environment(EXPLICIT)["no_proxy"]
-    assert environment(msgspec.structs.replace(EXPLICIT, env={"http_proxy": ""}))["http_proxy"] == ""
+    assert environment(EXPLICIT, WEB_FILES)["http_proxy"] == "http://127.0.0.1:41002"
+    assert "127.0.0.1" in environment(EXPLICIT, WEB_FILES)["no_proxy"]
+    assert environment(msgspec.structs.replace(EXPLICIT, env={"http_proxy": ""}), WEB_FILES)["http_proxy"] == ""
 
 
 def test_the_resolver_searches_the_workloads_namespace_first() -> None:

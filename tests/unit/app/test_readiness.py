@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from byway.agent.frames import ProcessReport, WorkloadReport
+from byway.agent.layout import private_directory
 from byway.agent.plan import Plan, PortPlan, WorkloadPlan, plan_from_json, plan_json
-from byway.app.announcement import commands
+from byway.app.announcement import commands, ended
 from byway.app.machine import network_name
 from byway.app.meshfile import Description, description
 from byway.app.readiness import lacks
 from byway.app.settings import LocalSettings
 from byway.app.state import default_state
+from byway.app.tenure import keep_logs, remove_former
 from byway.model.names import LABEL_APP
 
 WEB = WorkloadPlan(
@@ -77,10 +79,14 @@ def test_an_envoy_that_is_not_in_sync_is_the_meshs_own_lack() -> None:
         (ProcessReport(phase="starting", pid=2), "runs, but does not listen on port 8081 yet", False),
         (
             ProcessReport(phase="backoff", n_restarts=1, last_exit="exited with code 3"),
-            "code 3, started again 1",
+            "code 3, started again once",
             False,
         ),
-        (ProcessReport(phase="backoff", n_restarts=9, last_exit="exited with code 3"), "code 3, started again 9", True),
+        (
+            ProcessReport(phase="backoff", n_restarts=9, last_exit="exited with code 3"),
+            "code 3, started again 9 times",
+            True,
+        ),
     ],
 )
 def test_an_application_is_told_with_its_end(application: ProcessReport, words: str, is_failing: bool) -> None:
@@ -99,6 +105,32 @@ def test_the_printed_commands_say_where_the_mesh_is_unless_it_is_where_they_look
     assert [" --state '/srv/a state'" in line for line in elsewhere] == [False, False, True, True, False]
     usual = commands(LocalSettings(), shop(), default_state("shop"), is_default=True)
     assert not any("--server" in line or "--state" in line for line in usual)
+
+
+def test_only_a_mesh_that_traces_is_advised_to_look_at_traces() -> None:
+    own = commands(LocalSettings(file="byway.yaml"), shop(), default_state("shop"), is_default=True)
+    demo = commands(LocalSettings(), shop(), default_state("shop"), is_default=True)
+    assert ["traces" in line for line in (own[-1], demo[-1])] == [False, True]
+
+
+@pytest.mark.parametrize(("exit_code", "how"), [(-9, "was ended by SIGKILL"), (1, "exited with 1")])
+def test_a_process_that_is_started_again_is_one_plain_line(
+    capsys: pytest.CaptureFixture[str], exit_code: int, how: str
+) -> None:
+    ended("agent", exit_code, 0.0)
+    assert capsys.readouterr().out == f"the agent {how} and is started again at once\n"
+
+
+def test_the_logs_of_what_failed_outlive_the_mesh(tmp_path: Path) -> None:
+    for instance in ("web-1", "well-1"):
+        private_directory(tmp_path / "run" / instance)
+        (tmp_path / "run" / instance / "app.log").write_text("no such table: links\n")
+    assert keep_logs(tmp_path, ["web-1", "never-started-1"])
+    remove_former(tmp_path)
+    assert not (tmp_path / "run").exists()
+    kept = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.log")]
+    assert kept == ["logs/web-1/app.log"]
+    assert not keep_logs(tmp_path, ["never-started-1"])
 
 
 def test_two_states_give_two_networks_of_one_mesh(tmp_path: Path) -> None:

@@ -165,6 +165,36 @@ async def test_deleting_by_name_needs_all_to_be_there() -> None:
     assert [(c.name, c.action) for c in taken.changes] == [("link-service", "deleted")]
 
 
+async def delete(setting: Setting, text: str) -> Outcome:
+    """Deletes what one file names."""
+    return await setting.writer.delete((SourceText("a.yaml", text),), "default", dry_run=False)
+
+
+async def test_a_file_whose_spec_cannot_be_read_still_deletes_what_it_names() -> None:
+    setting = Setting()
+    await setting.apply(SERVICES + "---" + ROUTE)
+    outcome = await delete(setting, ROUTE.replace("hosts: ", "tls: [], hostz: "))
+    assert outcome.diagnostics == ()
+    assert [(c.kind, c.name, c.action) for c in outcome.changes] == [("VirtualService", "link-service", "deleted")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("name: link-service}", "name: Link_Service}", "invalid-value"),
+        ("metadata: {name: link-service}", "metadata: {}", "missing-field"),
+        ("kind: VirtualService", "kind: VirtualServise", "unknown-kind"),
+    ],
+)
+async def test_a_delete_needs_to_know_which(old: str, new: str, code: str) -> None:
+    setting = Setting()
+    await setting.apply(SERVICES + "---" + ROUTE)
+    outcome = await delete(setting, ROUTE.replace(old, new))
+    assert not outcome.is_accepted
+    assert code in [d.code for d in outcome.diagnostics]
+    assert setting.world.resource(ResourceId("VirtualService", "default", "link-service"))
+
+
 async def test_a_virtual_service_without_hosts_names_the_host_that_was_probably_meant() -> None:
     setting = Setting()
     await setting.apply(SERVICES)

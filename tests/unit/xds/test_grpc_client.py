@@ -38,7 +38,9 @@ spec:
 def mesh(http: str = "", *others: str) -> TestMesh:
     """A client, and a service of two instances with the rules `http` of a VirtualService."""
     made = TestMesh()
-    made.apply(service("back", ports=((8080, "grpc"),)) + instance("back-1", app="back", address="10.0.0.2"))
+    made.apply(
+        service("back", ports=({"name": "grpc", "port": 8080},)) + instance("back-1", app="back", address="10.0.0.2")
+    )
     made.apply(instance("back-2", app="back", address="10.0.0.3", version="v2"))
     made.apply(instance("client-1", app="client", address="10.0.0.9"))
     if http:
@@ -64,15 +66,16 @@ def asked(found: TestMesh, type_url: str, name: str, message: M) -> M:
     return message
 
 
-def routes(http: str) -> list[Route]:
+def routes(*rules: str) -> list[Route]:
     """The routes that the rules become."""
-    (host,) = asked(mesh(http), TYPE_ROUTE, TARGET, RouteConfiguration()).virtual_hosts
+    (host,) = asked(mesh(f"[{', '.join(rules)}]"), TYPE_ROUTE, TARGET, RouteConfiguration()).virtual_hosts
     return list(host.routes)
 
 
 def to(subset: str = "", rest: str = "") -> str:
     """A rule that leads to the service."""
-    return f"{{route: [{{destination: {{host: back{f', subset: {subset}' if subset else ''}}}}}]{rest}}}"
+    named = f", subset: {subset}" if subset else ""
+    return f"{{route: [{{destination: {{host: back{named}}}}}]{rest}}}"
 
 
 def test_a_listener_says_where_the_routes_are_and_ends_with_the_router() -> None:
@@ -90,50 +93,50 @@ def test_an_unknown_target_has_no_listener() -> None:
 
 
 def test_a_route_leads_to_shares_of_clusters() -> None:
-    split = "[{route: [{destination: {host: back, subset: a}, weight: 95}, {destination: {host: back, subset: b}, weight: 5}]}]"
+    split = "{route: [{destination: {host: back, subset: a}, weight: 95}, {destination: {host: back, subset: b}, weight: 5}]}"
     (route,) = routes(split)
     shares = {s.name.split("|")[2]: s.weight.value for s in route.route.weighted_clusters.clusters}
     assert shares == {"a": 95, "b": 5}
 
 
 def test_only_the_retry_conditions_that_the_library_knows_are_told() -> None:
-    (route,) = routes(f"[{to(rest=', retries: {attempts: 3, retryOn: "unavailable,5xx,internal,reset"}')}]")
+    (route,) = routes(to(rest=', retries: {attempts: 3, retryOn: "unavailable,5xx,internal,reset"}'))
     assert route.route.retry_policy.retry_on == "unavailable,internal"
     assert route.route.retry_policy.num_retries.value == 3
-    (route,) = routes(f"[{to(rest=', retries: {attempts: 3, retryOn: 5xx}')}]")
+    (route,) = routes(to(rest=", retries: {attempts: 3, retryOn: 5xx}"))
     assert not route.route.HasField("retry_policy")
 
 
 def test_a_timeout_bounds_the_whole_call() -> None:
-    (route,) = routes(f"[{to(rest=', timeout: 2s')}]")
+    (route,) = routes(to(rest=", timeout: 2s"))
     assert route.route.max_stream_duration.max_stream_duration.ToSeconds() == 2
     assert not route.route.HasField("timeout")
 
 
 def test_faults_are_injected_by_the_library() -> None:
-    (route,) = routes(f"[{to(rest=', fault: {abort: {httpStatus: 503, percentage: {value: 10}}}')}]")
+    (route,) = routes(to(rest=", fault: {abort: {httpStatus: 503, percentage: {value: 10}}}"))
     assert list(route.typed_per_filter_config) == ["envoy.filters.http.fault"]
 
 
 def test_rules_for_other_methods_and_authorities_are_not_told() -> None:
-    kept = f"[{to('a', ', match: [{method: {exact: POST}, authority: {regex: "back:.*"}}]')}, {to('b')}]"
-    assert [r.route.cluster.split("|")[2] for r in routes(kept)] == ["a", "b"]
-    assert [len(r.match.headers) for r in routes(kept)] == [0, 0]
+    kept = routes(to("a", ', match: [{method: {exact: POST}, authority: {regex: "back:.*"}}]'), to("b"))
+    assert [r.route.cluster.split("|")[2] for r in kept] == ["a", "b"]
+    assert [len(r.match.headers) for r in kept] == [0, 0]
     for condition in ("method: {exact: GET}", "authority: {prefix: front}", "queryParams: {q: {exact: x}}"):
-        (left,) = routes(f"[{to('a', f', match: [{{{condition}}}]')}, {to('b')}]")
+        (left,) = routes(to("a", f", match: [{{{condition}}}]"), to("b"))
         assert left.route.cluster.split("|")[2] == "b"
 
 
 def test_a_header_that_must_not_have_a_value_may_be_missing() -> None:
     """The library lets no comparison hold for a header that is not there."""
-    found = routes(f"[{to('a', ', match: [{withoutHeaders: {x-old: {exact: "yes"}}}]')}]")
+    found = routes(to("a", ', match: [{withoutHeaders: {x-old: {exact: "yes"}}}]'))
     conditions = [[(h.present_match, h.invert_match, h.string_match.exact) for h in r.match.headers] for r in found]
     assert conditions == [[(False, True, "yes")], [(True, True, "")]]
     assert not any(h.treat_missing_header_as_empty for r in found for h in r.match.headers)
 
 
 def test_rewrites_and_header_changes_are_not_told() -> None:
-    (route,) = routes(f"[{to(rest=', rewrite: {uri: /x}, headers: {request: {set: {a: b}}}')}]")
+    (route,) = routes(to(rest=", rewrite: {uri: /x}, headers: {request: {set: {a: b}}}"))
     assert not route.route.prefix_rewrite
     assert not route.route.HasField("regex_rewrite")
     assert not route.request_headers_to_add

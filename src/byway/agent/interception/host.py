@@ -19,6 +19,7 @@ import msgspec
 from byway.agent.interception import commands, rules
 from byway.agent.interception.names import chain_prefix
 from byway.base.errors import FaultError
+from byway.base.json import decoded
 
 _SHARED: Final = Path("/run/byway")
 _FORWARD_SWITCH: Final = Path("/proc/sys/net/ipv4/ip_forward")
@@ -115,7 +116,7 @@ def _delete_tables(tables: list[str]) -> None:
 
 def _read(note: Path) -> HostBefore | None:
     try:
-        return msgspec.json.decode(note.read_bytes(), type=HostBefore)
+        return decoded(note.read_bytes(), HostBefore)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

@@ -37,6 +37,7 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     subnet: str
     bridge: str
+    is_proxied: bool = True
 
     @property
     def path(self) -> Path:
@@ -95,7 +96,8 @@ def build(namespace: Namespace, links: frozenset[str]) -> None:
                 f"link set {namespace.link} master {namespace.bridge} up",
             )
         )
-    commands.restore_whole(rules.workload_rules(), namespace.path)
+    own = rules.workload_rules() if namespace.is_proxied else rules.unproxied_rules()
+    commands.restore_whole(own, namespace.path)
     _address(namespace)
 
 

@@ -19,7 +19,9 @@ from byway.agent.interception.claims import claimed
 from byway.agent.interception.names import bridge_name, link_name, namespace_name
 from byway.agent.interception.namespaces import Namespace
 from byway.agent.layout import Layout, private_directory, write_whole
-from byway.agent.plan import Plan
+from byway.agent.plan import Plan, plan_from_json
+from byway.base.errors import UsageError
+from byway.base.json import decoded
 
 
 class NetworkNote(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ def planned_namespaces(plan: Plan) -> tuple[Namespace, ...]:
             address=workload.address,
             subnet=plan.network.subnet,
             bridge=bridge,
+            is_proxied=workload.kind != "grpc",
         )
         for workload in plan.intercepted
     )
@@ -89,7 +92,7 @@ def build(plan: Plan, layout: Layout) -> None:
 
 def remove(layout: Layout) -> None:
     """Removes everything that was noted; what is gone already is no error."""
-    noted = note(layout)
+    noted = known(layout)
     if noted is None:
         return
     host.remove_links((*namespaces.links_of(noted.mesh), noted.bridge))
@@ -101,21 +104,38 @@ def remove(layout: Layout) -> None:
 
 def note_forgotten(plan: Plan, layout: Layout) -> bool:
     """Notes what is there of the plan's network although no note speaks of it: its state directory was deleted."""
-    wanted = planned_namespaces(plan)
-    if not wanted or note(layout) is not None:
+    there = _present(plan) if note(layout) is None else None
+    if there is None:
         return False
-    bridge, names = wanted[0].bridge, tuple(n.name for n in wanted)
-    if not (namespaces.present_namespaces() & set(names) or bridge in host.link_names()):
-        return False
-    write_note(NetworkNote(plan.network_name, bridge, names), layout)
+    write_note(there, layout)
     return True
 
 
-def note(layout: Layout) -> NetworkNote | None:
-    """What was noted, or None."""
+def known(layout: Layout) -> NetworkNote | None:
+    """What was noted; where the note is lost, what is there of the network that the mesh's plan asks for."""
+    noted = note(layout)
+    if noted is not None:
+        return noted
     try:
-        return msgspec.json.decode(layout.network.read_bytes(), type=NetworkNote)
-    except FileNotFoundError:
+        return _present(plan_from_json(layout.plan.read_bytes()))
+    except (FileNotFoundError, UsageError):  # which plan nobody can tell
+        return None
+
+
+def _present(plan: Plan) -> NetworkNote | None:
+    wanted = planned_namespaces(plan)
+    if not wanted:
+        return None
+    bridge, names = wanted[0].bridge, tuple(n.name for n in wanted)
+    is_there = namespaces.present_namespaces() & set(names) or bridge in host.link_names()
+    return NetworkNote(plan.network_name, bridge, names) if is_there else None
+
+
+def note(layout: Layout) -> NetworkNote | None:
+    """What was noted; None where nothing was, or nothing that can be read."""
+    try:
+        return decoded(layout.network.read_bytes(), NetworkNote)
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 

@@ -38,6 +38,12 @@ class HostChain(msgspec.Struct, frozen=True):
         return f"{self.parent} -j {self.name}"
 
 
+def unproxied_rules() -> str:
+    """The tables of a namespace without an Envoy in it: only names are looked up in the mesh's way."""
+    names = (f"-A OUTPUT -p {protocol} --dport 53 -j REDIRECT --to-ports {PORT_DNS}" for protocol in ("udp", "tcp"))
+    return _nat((f"-A OUTPUT -m owner --uid-owner {PROXY_UID} -j RETURN", *names))
+
+
 def workload_rules() -> str:
     """The tables of a workload's namespace."""
     proxy, link = f"-m owner --uid-owner {PROXY_UID}", WORKLOAD_LINK
@@ -52,6 +58,10 @@ def workload_rules() -> str:
         "-A OUTPUT -d 127.0.0.0/8 -j RETURN",
         f"-A OUTPUT -p tcp -j REDIRECT --to-ports {PORT_OUTBOUND}",
     )
+    return _nat(rules)
+
+
+def _nat(rules: Iterable[str]) -> str:
     chains = (f":{chain} ACCEPT [0:0]" for chain in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"))
     return "\n".join(("*nat", *chains, *rules, "COMMIT", ""))
 
