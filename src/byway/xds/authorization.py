@@ -19,6 +19,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from byway.model.policy import Access, AccessOperation, AccessPolicy, AccessRule, AccessSource
 
 T = TypeVar("T", Permission, Principal)
+PLAIN_FILTER = "byway.filters.http.plain"
 DENY_FILTER = "byway.filters.http.deny"
 ALLOW_FILTER = "byway.filters.http.allow"
 _AMBIGUOUS = Permission(
@@ -41,20 +42,18 @@ def rule_sets(access: Access) -> tuple[RBAC | None, RBAC | None]:
 
 
 def per_route(access: Access, *, needs_mutual_tls: bool = False) -> dict[str, http_rbac.RBACPerRoute | FilterConfig]:
-    """The rules for each of the two HTTP filters, as the override of a route; where there are none, it takes the filter out.
+    """The rules for each of the HTTP filters, as the override of a route; where there are none, it takes the filter out.
 
-    Where mutual TLS is needed, the listener lets nobody else connect; but who was connected before is judged here.
+    Where mutual TLS is needed, the listener lets nobody else connect; but who was connected before is judged here, by a
+    filter that only chains for plain text have.
     """
     deny, allow = rule_sets(access)
-    if needs_mutual_tls:
-        deny = deny or RBAC(action=RBAC.Action.DENY)
-        nobody = Principal(not_id=Principal(authenticated=Principal.Authenticated()))
-        deny.policies["a call in plain text"].CopyFrom(Policy(permissions=[Permission(any=True)], principals=[nobody]))
+    plain = RBAC(action=RBAC.Action.ALLOW) if needs_mutual_tls else None
     return {
         name: http_rbac.RBACPerRoute(rbac=http_rbac.RBAC(rules=rules))
         if rules is not None
         else FilterConfig(disabled=True)
-        for name, rules in ((DENY_FILTER, deny), (ALLOW_FILTER, allow))
+        for name, rules in ((PLAIN_FILTER, plain), (DENY_FILTER, deny), (ALLOW_FILTER, allow))
     }
 
 

@@ -22,7 +22,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from byway.model.listener import InboundPort
 from byway.model.mesh import MeshDefaults
 from byway.model.report import Peer
-from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER
+from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER, PLAIN_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
 from byway.xds.routes import FAULT_FILTER, ON_DEMAND_ROUTES
@@ -78,6 +78,7 @@ def inbound_manager(
     manager.http_filters.extend(
         (
             *source_filters(is_trusted=is_mutual),
+            *(() if is_mutual else (_filter(PLAIN_FILTER, nobody),)),
             _filter(DENY_FILTER, RBAC()),
             _filter(ALLOW_FILTER, nobody),
             _router(),

@@ -8,7 +8,7 @@ from envoy.config.route.v3.route_components_pb2 import FilterConfig
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 
 from byway.model.policy import Access, AccessOperation, AccessPolicy, AccessRule, AccessSource
-from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER, per_route, rule_sets
+from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER, PLAIN_FILTER, per_route, rule_sets
 
 
 def policy(*rules: AccessRule, is_deny: bool = False) -> AccessPolicy:
@@ -25,17 +25,15 @@ def principals(**source: tuple[str, ...]) -> object:
 def test_without_policies_everything_passes() -> None:
     assert rule_sets(Access()) == (None, None)
     out = FilterConfig(disabled=True)
-    assert per_route(Access()) == {DENY_FILTER: out, ALLOW_FILTER: out}
+    assert per_route(Access()) == {PLAIN_FILTER: out, DENY_FILTER: out, ALLOW_FILTER: out}
 
 
 def test_where_mutual_tls_is_needed_a_connection_without_it_carries_nothing() -> None:
-    override = per_route(Access(), needs_mutual_tls=True)[DENY_FILTER]
-    assert isinstance(override, RBACPerRoute)
-    assert override.rbac.rules.action == RBAC.Action.DENY
-    (found,) = override.rbac.rules.policies.values()
-    assert found.permissions[0].any
-    assert found.principals[0].not_id.HasField("authenticated")
-    assert not found.principals[0].not_id.authenticated.HasField("principal_name")
+    overrides = per_route(Access(), needs_mutual_tls=True)
+    plain = overrides[PLAIN_FILTER]
+    assert isinstance(plain, RBACPerRoute)
+    assert plain.rbac.rules == RBAC(action=RBAC.Action.ALLOW)  # and nobody is named
+    assert overrides[DENY_FILTER] == FilterConfig(disabled=True)
 
 
 def test_an_allow_policy_without_rules_lets_nobody_in() -> None:
