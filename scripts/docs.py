@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from scripts.diagnostic_codes import Finding, findings
+from scripts.kinds_reference import kinds_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 _SEVERITIES = ("error", "warning", "info")
@@ -19,6 +20,7 @@ def documents() -> Mapping[Path, str]:
         ROOT / "docs" / "cli.md": cli_reference(),
         ROOT / "docs" / "decisions" / "0000-index.md": decisions_index(ROOT / "docs" / "decisions"),
         ROOT / "docs" / "diagnostics.md": diagnostics_reference(findings(ROOT / "src" / "byway")),
+        ROOT / "docs" / "kinds.md": kinds_reference(),
     }
 
 

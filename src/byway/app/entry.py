@@ -12,7 +12,7 @@ from byway.app.settings import AgentSettings, ControlPlaneSettings
 from byway.base.errors import BywayError
 from byway.base.json import decoded
 
-_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM})
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """A disk that is full or fails is no mistake in a program: it is told in one line, without a traceback."""
 
 

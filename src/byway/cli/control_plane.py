@@ -11,6 +11,7 @@ import msgspec
 
 from byway.admin.port import VersionReport
 from byway.base.errors import FaultError, UsageError
+from byway.base.json import decoded
 from byway.cli.state import write_token
 from byway.cli.wording import WrongUsageError
 
@@ -77,7 +78,7 @@ class ControlPlane:
 
     def _content(self, response: httpx.Response) -> Any:
         try:
-            content = msgspec.json.decode(response.content) if response.content else None
+            content = decoded(response.content) if response.content else None
         except msgspec.DecodeError as error:
             raise FaultError(
                 f"what answers at {self.server} is not Byway's control plane (HTTP {response.status_code})"

@@ -14,7 +14,7 @@ def command(*, state: State = None) -> int:
 
     Without --state, all meshes of this user whose state is at its usual place are stopped; those that run from other
     state directories are named and left alone. Processes, namespaces, links, rules and sockets go; the state directory
-    with the CA, the resources and the logs stays.
+    with the CA, the resources and the logs stays; of the applications' logs, those that failed, in its logs/.
     """
     states = [Path(state).expanduser()] if state else list(known_states())
     if state and not states[0].is_dir():
@@ -31,7 +31,12 @@ def command(*, state: State = None) -> int:
             down(str(folder))
         except PermissionError as error:
             raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
-        print(f"{folder}: down, nothing of it runs; CA, resources and logs stay there")
+        except OSError as error:
+            place = error.filename or folder
+            raise FaultError(f"{place}: {error.strerror or error} (mend it, then run byway down again)") from error
+        print(
+            f"{folder}: down, nothing of it runs; CA, resources and logs stay there (of applications, only what failed)"
+        )
     for folder in elsewhere:
         print(f"{folder}: a mesh runs here and was left alone (byway down --state {folder} ends it)")
     return 0

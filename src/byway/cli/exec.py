@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from byway.base.errors import FaultError
+from byway.base.errors import FaultError, UsageError
 from byway.cli.options import State
 from byway.cli.state import running_state
 from byway.cli.wording import WrongUsageError
+from byway.cli.workload import agent_answers, planned
 
 
 def command(
@@ -28,7 +29,7 @@ def command(
     Parameters
     ----------
     workload
-        The workload's name, or the name of one of its instances.
+        The name of a workload (its first instance is meant), of a service, or of an instance, with or without `.NAMESPACE`.
     """
     if not words:
         raise WrongUsageError("exec: say what to run: byway exec WORKLOAD -- CMD…")
@@ -39,9 +40,19 @@ def command(
     folder = running_state(state)
     layout = Layout(folder)
     try:
-        line = exec_command(read_plan(layout.plan), workload, words, layout)
+        plan = read_plan(layout.plan)
+        instance = planned(plan, workload).instance
+        if not agent_answers(layout.api_socket):
+            raise UsageError(f"the mesh {plan.mesh} is not running (start it with {_start(plan.mesh, state)})")
+        line = exec_command(plan, instance, words, layout)
         os.execvp(line[0], line)  # noqa: S606 the user's own command, and no shell
     except PermissionError as error:
         raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
     except OSError as error:
         raise FaultError(f"cannot run {words[0]}: {error.strerror}") from error
+
+
+def _start(mesh: str, state: str | None) -> str:
+    from byway.cli.demo import MESH
+
+    return f"`byway {'demo' if mesh == MESH else 'up'}{f' --state {state}' if state else ''}`"

@@ -9,9 +9,9 @@ from typing import Final
 
 from byway.admin.port import SourceText
 from byway.cli.wording import FileError
+from byway.kinds.document import MAX_BYTES
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-LIMIT_BYTES: Final = 8 * 1024 * 1024
 STDIN: Final = "/dev/stdin"
 
 
@@ -20,7 +20,7 @@ def source_texts(paths: Sequence[str]) -> tuple[SourceText, ...]:
     texts, seen = [], set()
     for path in paths:
         if path == STDIN:
-            texts.append(SourceText("<stdin>", _decoded("<stdin>", sys.stdin.buffer.read(LIMIT_BYTES + 1))))
+            texts.append(SourceText("<stdin>", _decoded("<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1))))
             continue
         for file in _files(Path(path)):
             if (real := file.resolve()) not in seen:
@@ -45,7 +45,7 @@ def _files(path: Path) -> Iterator[Path]:
 def _text(file: Path) -> str:
     try:
         with file.open("rb") as stream:
-            return _decoded(str(file), stream.read(LIMIT_BYTES + 1))
+            return _decoded(str(file), stream.read(MAX_BYTES + 1))
     except FileNotFoundError as error:
         raise FileError(f"{file}: no such file") from error
     except OSError as error:
@@ -53,8 +53,8 @@ def _text(file: Path) -> str:
 
 
 def _decoded(name: str, content: bytes) -> str:
-    if len(content) > LIMIT_BYTES:
-        raise FileError(f"{name}: larger than {LIMIT_BYTES // 1024 // 1024} MiB (split it)")
+    if len(content) > MAX_BYTES:
+        raise FileError(f"{name}: larger than {MAX_BYTES // 1024 // 1024} MiB (split it)")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -16,6 +16,7 @@ from byway.cli.wording import latency, percent
 from byway.telemetry.graph import Edge, Graph
 
 HEADERS = ("SOURCE", "DESTINATION", "WORKLOADS", "PROTOCOL", "SECURED", "RPS", "ERRORS", "P50", "P99")
+SECURED: Final = {"mutual_tls": "√", "none": "×", "mutual_tls,none": "√×"}
 
 Window = Annotated[str, Parameter(help="Over how long rates and percentiles are taken, such as 60s or 5m.")]
 
@@ -29,8 +30,13 @@ def command(
 ) -> int:
     """Show who calls whom, how often, how fast, and with how many errors.
 
-    Every edge that requests have really taken is there, also those that were quiet within the window. SECURED has a
-    √ where all calls were mutually authenticated and encrypted.
+    Every edge that requests have really taken is there, also those that were quiet within the window; from `unknown`
+    (callers outside the mesh) only those that were not. SECURED says how the calls of the window went, or the last ones
+    before: √ mutually authenticated and encrypted, × in plain text, √× some so and some so, ? nobody could tell.
+
+    ERRORS counts answers 5xx, requests without an answer (unless the caller hung up), and the gRPC statuses UNKNOWN,
+    DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS; 4xx are the caller's and no errors. A TCP
+    connection counts as one request, without errors.
     """
     content = ControlPlane(server).answer("/api/graph", window=seconds("--window", window))
     graph = understood(content, Graph)
@@ -51,7 +57,7 @@ def edge_table(edges: Sequence[Edge]) -> str:
             f"{edge.destination.name}.{edge.destination.namespace}",
             ",".join(workload.name for workload in edge.workloads) or "-",
             edge.protocol,
-            {"mutual_tls": "√", "none": "×"}.get(edge.security, "?"),
+            SECURED.get(edge.security, "?"),
             f"{edge.requests_per_s:.1f}",
             percent(edge.error_rate),
             latency(edge.p50_ms),

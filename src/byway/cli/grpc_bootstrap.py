@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from byway.base.errors import FaultError
 from byway.cli.options import State
 from byway.cli.state import running_state
+from byway.cli.workload import planned
 
 
 def command(
@@ -29,7 +30,7 @@ def command(
     Parameters
     ----------
     workload
-        The workload's name, or the name of one of its instances.
+        The name of a workload (its first instance is meant), of a service, or of an instance, with or without `.NAMESPACE`.
     """
     from byway.agent.grpc_client import bootstrap_json
     from byway.agent.layout import Layout
@@ -38,8 +39,8 @@ def command(
     folder = running_state(state).absolute()
     layout = Layout(folder)
     try:
-        planned = read_plan(layout.plan).workload(workload)
-        document = bootstrap_json(planned, layout.workload(planned.instance).client) + b"\n"
+        found = planned(read_plan(layout.plan), workload)
+        document = bootstrap_json(found, layout.workload(found.instance).client) + b"\n"
         if output is None:
             sys.stdout.write(document.decode())
         else:

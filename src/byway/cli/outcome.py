@@ -31,7 +31,8 @@ def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
         lines.append("nothing changed")
     elif answer.rollout and not dry_run:
         lines.extend(map(stage_line, answer.stages))
-        lines.append(rollout_line(answer.rollout))
+        is_deletion = all(change.action == "deleted" for change in answer.changes)
+        lines.append(rollout_line(answer.rollout, "deleted" if is_deletion else "stored"))
     return "\n".join(lines)
 
 
@@ -49,13 +50,14 @@ def stage_line(stage: Stage) -> str:
     return f"{counted(stage.n_proxies, 'proxy', 'proxies')}: {requests}"
 
 
-def rollout_line(rollout: RolloutReport) -> str:
-    """How far a change has come: `20/20 proxies in 38 ms`."""
+def rollout_line(rollout: RolloutReport, done: str = "stored") -> str:
+    """How far a change has come: `20/20 proxies in 38 ms`; `done` is what is true in any case."""
     n_others = rollout.n_connected - rollout.n_affected
     if rollout.n_connected == 0:
-        return "stored; no proxy is connected yet"
+        return f"{done}; no proxy is connected yet"
     if rollout.n_affected == 0:
-        return f"stored; none of {counted(rollout.n_connected, 'proxy', 'proxies')} uses it"
+        verb = "used" if done == "deleted" else "uses"
+        return f"{done}; none of {counted(rollout.n_connected, 'proxy', 'proxies')} {verb} it"
     line = f"{rollout.n_acked}/{rollout.n_affected} proxies in {milliseconds(rollout.seconds)}"
     if n_late := rollout.n_affected - rollout.n_acked - len(rollout.refusals):
         line += f"; {n_late} {'has' if n_late == 1 else 'have'} not answered (see: byway status)"

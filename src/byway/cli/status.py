@@ -23,16 +23,15 @@ def command(*, namespace: Namespace = None, output: Output = "table", server: Se
     (sent, not yet acknowledged) or in ERROR (refused), or says DISCONNECTED (NO CHANNEL for a gRPC client that calls
     nobody at present). CERTIFICATE is how long it is still valid.
     """
-    content = ControlPlane(server).answer("/api/status")
-    proxies = [p for p in understood(content, Proxies).proxies if namespace in {None, p.namespace}]
-    show(proxies, output, lambda: status_table(proxies, SystemClock().now()))
+    found = understood(ControlPlane(server).answer("/api/status"), Proxies).proxies
+    proxies = [p for p in found if namespace in {None, p.namespace}]
+    nothing = f"no proxy is in namespace {namespace}" if found else "no proxy has joined the mesh yet"
+    show(proxies, output, lambda: status_table(proxies, SystemClock().now()) if proxies else nothing)
     return 0
 
 
 def status_table(proxies: Sequence[ProxyStatus], now: datetime) -> str:
     """The table and its summary."""
-    if not proxies:
-        return "no proxy has joined the mesh yet"
     rows = [_row(proxy, now) for proxy in sorted(proxies, key=lambda p: (p.namespace, p.instance))]
     states = [state for state in map(_config, proxies) if state != "NO CHANNEL"]
     n_synced = states.count("SYNCED")

@@ -36,6 +36,10 @@ def command(
 ) -> int:
     """Show the golden signals of every service: requests a second, success, latency.
 
+    SUCCESS is the share of requests that are no failures. Failures are answers 5xx, requests without an answer (unless
+    the caller hung up), and the gRPC statuses UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and
+    DATA_LOSS; 4xx are the caller's and none. A TCP connection counts as one request that succeeds.
+
     On a terminal the table renews itself until Ctrl-C.
 
     Parameters

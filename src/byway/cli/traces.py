@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -15,6 +15,18 @@ from byway.cli.output import show, table
 from byway.cli.values import number_within
 from byway.cli.wording import counted, latency
 from byway.telemetry.traces import SpanNode, Trace, TraceSummary
+
+_TO_TRACE: Final = """\
+no traces have been seen. A mesh traces the share of requests that its MeshConfig says, in percent. To trace 1 %, apply:
+
+apiVersion: byway.dev/v1alpha1
+kind: MeshConfig
+metadata:
+  name: default
+spec:
+  defaultConfig:
+    tracing:
+      sampling: 1"""
 
 HEADERS = ("TRACE", "START", "DURATION", "SERVICE", "OPERATION", "STATUS", "SPANS", "ERRORS", "SERVICES")
 
@@ -44,14 +56,15 @@ def command(
     n = int(number_within("--limit", limit, 1, 200))
     content = control_plane.answer("/api/traces", service=service, limit=n)
     summaries = understood(content, TraceList).traces
-    show(content["traces"], output, lambda: summary_table(summaries))
+    nothing = _TO_TRACE
+    if service and not summaries and control_plane.answer("/api/traces", limit=1)["traces"]:
+        nothing = f"none of the recent traces has a part of {service} (see `byway traces` for all of them)"
+    show(content["traces"], output, lambda: summary_table(summaries) if summaries else nothing)
     return 0
 
 
 def summary_table(summaries: Sequence[TraceSummary]) -> str:
     """One trace a line."""
-    if not summaries:
-        return "no traces have been seen (a mesh traces what `defaultConfig.tracing.sampling` of its MeshConfig says, in percent)"
     rows = [
         (
             summary.trace_id,

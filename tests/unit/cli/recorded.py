@@ -32,7 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class RecordedControlPlane:
-    """`answers` maps a path to (status, content); bytes are sent as they are, all else as JSON."""
+    """`answers` maps a path, with or without its query, to (status, content); bytes are sent as they are, all else as JSON."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -47,7 +47,8 @@ class RecordedControlPlane:
 
     def answer(self, asked: Asked) -> tuple[int, bytes]:
         self.asked.append(asked)
-        status, content = self.answers.get(asked.path, (404, {"error": f"no such path {asked.path}"}))
+        path = next((p for p in (f"{asked.path}?{asked.query}", asked.path) if p in self.answers), "")
+        status, content = self.answers.get(path, (404, {"error": f"no such path {asked.path}"}))
         return status, content if isinstance(content, bytes) else json.dumps(content).encode()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from byway.admin.port import CertificateStatus, ProxyStatus
+from byway.agent.plan import plan_from_json
 from byway.app.listening import holder, is_free
 from byway.base.errors import UsageError
 from byway.cli.checkup import Check, checkup_text
@@ -23,6 +26,7 @@ from byway.cli.state import running_state
 from byway.cli.values import address, number_within, seconds
 from byway.cli.verbs import VERBS
 from byway.cli.wording import WrongUsageError, milliseconds, percent
+from byway.cli.workload import planned
 from tests.unit.cli.conftest import Byway, block
 from tests.unit.cli.recorded import RecordedControlPlane
 
@@ -137,6 +141,53 @@ def test_exec_of_an_unknown_workload_names_the_known_ones(byway: Byway, tmp_path
     (tmp_path / "plan.json").write_text(plan)
     run = byway("exec", "nobody", "--state", str(tmp_path), "--", "true")
     assert (run.code, run.err) == (1, "byway: no workload 'nobody' runs here (known: web-1)\n")
+
+
+def plan_of(*instances: tuple[str, str, str]) -> str:
+    """An agent's plan with these workloads, each as instance, workload and service."""
+    workloads = [
+        {"instance": i, "workload": w, "labels": {"app": app}, "interception": "explicit"} for i, w, app in instances
+    ]
+    return json.dumps({"mesh": "shop", "node": "n", "workloads": workloads})
+
+
+def test_a_workload_is_found_by_every_name_that_other_verbs_show() -> None:
+    plan = plan_from_json(plan_of(("link-v1-1", "link-v1", "link"), ("link-v1-2", "link-v1", "link")).encode())
+    names = ("link-v1-2", "link-v1-2.default", "link-v1", "link-v1.default", "link", "link.default")
+    assert [planned(plan, name).instance[-1] for name in names] == ["2", "2", "1", "1", "1", "1"]
+
+
+def test_an_unknown_workload_is_answered_with_how_many_more_there_are() -> None:
+    plan = plan_from_json(plan_of(*[(f"web-{n}", "web", "web") for n in range(11)]).encode())
+    with pytest.raises(UsageError, match="web-7 and 3 more, see `byway status`"):
+        planned(plan, "nobody")
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["no socket", "a socket that nobody listens on"])
+def test_exec_into_a_mesh_that_is_down_runs_nothing(byway: Byway, tmp_path: Path, *, is_left: bool) -> None:
+    (tmp_path / "plan.json").write_text(plan_of(("web-1", "web", "web")))
+    if is_left:
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(tmp_path / "agent.sock"))
+    run = byway("exec", "web", "--state", str(tmp_path), "--", "touch", str(tmp_path / "ran"))
+    start = f"`byway up --state {tmp_path}`"
+    assert (run.code, run.err) == (1, f"byway: the mesh shop is not running (start it with {start})\n")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_bootstrap_of_a_grpc_client_is_printed_or_written(byway: Byway, tmp_path: Path) -> None:
+    web = '{"instance": "web-1", "workload": "web", "kind": "KIND", "interception": "explicit"}'
+    plan = f'{{"mesh": "m", "node": "n", "workloads": [{web}]}}'
+    (tmp_path / "plan.json").write_text(plan.replace("KIND", "grpc"))
+    run = byway("grpc-bootstrap", "web", "--state", str(tmp_path))
+    assert run.code == 0
+    assert json.loads(run.out)["node"]["id"] == "grpc~127.0.0.1~web-1.default~default.svc.cluster.local"
+    assert byway("grpc-bootstrap", "web", "-o", str(tmp_path / "b.json"), "--state", str(tmp_path)).out == ""
+    assert (tmp_path / "b.json").read_text() == run.out
+    (tmp_path / "plan.json").write_text(plan.replace("KIND", "sidecar"))
+    refused = byway("grpc-bootstrap", "web", "--state", str(tmp_path))
+    assert (refused.code, refused.out) == (1, "")
+    assert "proxy: grpc" in refused.err
 
 
 def test_a_named_state_must_exist(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from byway.admin.port import ProxyStatus
 from byway.cli.status import remaining, status_table
+from byway.kinds.decode import decode
+from byway.kinds.text import documents
 from tests.unit.cli.conftest import Byway, block
 from tests.unit.cli.recorded import RecordedControlPlane
 
@@ -28,6 +31,10 @@ INGRESS = {
     "metadata": {"name": "ingress", "namespace": "edge"},
     "spec": {"hosts": ["*"], "gateways": ["ingress"]},
 }
+SUMMARY = {
+    "trace_id": "4bf9", "service": "web.default", "operation": "GET /abc", "start_unix_ns": 1_000_000_000,
+    "duration_ms": 10, "n_spans": 4, "n_errors": 1, "status_code": 503, "services": ["web.default", "auth"],
+}  # fmt: skip
 
 
 def proxy(instance: str, **fields: Any) -> ProxyStatus:
@@ -192,11 +199,7 @@ def test_a_trace_is_a_tree_of_its_hops(byway: Byway, control_plane: RecordedCont
 
 
 def test_traces_lists_the_latest(byway: Byway, control_plane: RecordedControlPlane) -> None:
-    summary = {
-        "trace_id": "4bf9", "service": "web.default", "operation": "GET /abc", "start_unix_ns": 1_000_000_000,
-        "duration_ms": 10, "n_spans": 4, "n_errors": 1, "status_code": 503, "services": ["web.default", "auth"],
-    }  # fmt: skip
-    control_plane.answers["/api/traces"] = (200, {"traces": [summary]})
+    control_plane.answers["/api/traces"] = (200, {"traces": [SUMMARY]})
     run = byway("traces", "--service", "web", "--limit", "5", "--server", control_plane.url)
     assert run.out == block("""
         TRACE   START          DURATION   SERVICE       OPERATION   STATUS   SPANS   ERRORS   SERVICES
@@ -296,3 +299,30 @@ def test_debug_engine_puts_the_most_expensive_query_first(byway: Byway, control_
     """)
     run = byway("debug", "engine", "--sort", "held", "--server", control_plane.url)
     assert run.out.index("service(") < run.out.index("endpoints(")
+
+
+def test_an_empty_status_tells_an_empty_mesh_from_an_empty_namespace(
+    byway: Byway, control_plane: RecordedControlPlane
+) -> None:
+    control_plane.answers["/api/status"] = (200, {"proxies": []})
+    assert byway("status", "-n", "no", "--server", control_plane.url).out == "no proxy has joined the mesh yet\n"
+    control_plane.answers["/api/status"] = (200, {"proxies": [msgspec.to_builtins(proxy("web-1"))]})
+    assert byway("status", "-n", "no", "--server", control_plane.url).out == "no proxy is in namespace no\n"
+
+
+def test_without_traces_the_answer_is_the_resource_that_brings_them(
+    byway: Byway, control_plane: RecordedControlPlane
+) -> None:
+    control_plane.answers["/api/traces"] = (200, {"traces": []})
+    said = byway("traces", "--server", control_plane.url).out
+    found = documents(said.partition("\n\n")[2], "said.yaml").value
+    assert [str(decode(document).value.id) for document in found if decode(document).value] == ["MeshConfig default"]
+
+
+def test_a_service_that_took_part_in_no_trace_is_told_from_a_mesh_without_traces(
+    byway: Byway, control_plane: RecordedControlPlane
+) -> None:
+    control_plane.answers["/api/traces?service=nosuch&limit=20"] = (200, {"traces": []})
+    control_plane.answers["/api/traces?limit=1"] = (200, {"traces": [SUMMARY]})
+    said = byway("traces", "--service", "nosuch", "--server", control_plane.url).out
+    assert said.startswith("none of the recent traces has a part of nosuch")

@@ -89,6 +89,15 @@ def test_the_last_line_tells_proxies_that_use_the_change_from_those_that_do_not(
     assert (run.code, run.out.splitlines()[-1]) == (0, line)
 
 
+def test_a_deletion_without_effect_is_told_as_one(
+    byway: Byway, control_plane: RecordedControlPlane, state: Path
+) -> None:
+    answer = {"changes": [{**CREATED, "action": "deleted"}], "rollout": rollout(21, 0, 0, 0.0)}
+    control_plane.answers["/api/delete"] = (200, answer)
+    run = byway("delete", "vs", "canary", "--server", control_plane.url, "--state", str(state))
+    assert (run.code, run.out.splitlines()[-1]) == (0, "deleted; none of 21 proxies used it")
+
+
 def test_a_proxy_that_does_not_answer_makes_apply_fail(
     byway: Byway, control_plane: RecordedControlPlane, state: Path, canary: Path
 ) -> None:

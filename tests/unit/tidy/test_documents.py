@@ -13,6 +13,8 @@ import pytest
 
 from byway.cli.main import verb_app
 from byway.cli.verbs import VERBS
+from byway.kinds.registry import KINDS, Kind
+from byway.kinds.schema import plan
 from scripts.docs import documents
 from tests.unit.tidy.tree import ROOT, name, text_files
 
@@ -26,6 +28,15 @@ _TARGET: Final = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 def test_a_generated_document_is_fresh(path: Path) -> None:
     """Otherwise: run `make docs`."""
     assert path.read_text() == documents()[path]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_field_of_a_kind_is_in_the_reference_of_kinds(kind: Kind) -> None:
+    """What the decoder reads at the top of the spec, and what the reference lists there, are the same."""
+    text = (ROOT / "docs" / "kinds.md").read_text()
+    section = text.partition(f"\n## {kind.name}\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `spec\.(\w+)`", section, re.MULTILINE)) == plan(kind.spec).fields.keys()
+    assert all(f"{kind.group}/{version}".strip("/") in section for version in kind.versions)
 
 
 def commands(file: Path) -> Iterator[list[str]]:

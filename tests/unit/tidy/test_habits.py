@@ -74,3 +74,9 @@ def test_importing_any_module_has_no_effect_at_its_top() -> None:
             if isinstance(value, ast.Call | ast.Subscript) and effects.match(ast.unparse(value)):
                 found.append(f"{name(file)}:{statement.lineno}")
     assert found == []
+
+
+def test_json_is_decoded_in_one_place() -> None:
+    """msgspec's own decoder raises more than its DecodeError; `byway.base.json` does not."""
+    decoders = re.compile(r"msgspec\.json\.(decode\b|Decoder\b)|from msgspec\.json import")
+    assert [line for line in lines(python_files("src"), decoders) if "/base/json.py:" not in line] == []
