@@ -22,7 +22,7 @@ from byway.admin.port import SECTIONS, MeshPort, NotFoundError, Outcome, Section
 from byway.admin.requests import ApplyRequest, DeleteRequest, body, count, flag, seconds
 from byway.admin.security import Door, Doorkeeper
 from byway.admin.syncz import syncz
-from byway.base.diagnostics import Severity
+from byway.base.diagnostics import Diagnostic, Severity
 from byway.base.errors import FaultError, UsageError
 from byway.telemetry.exposition import CONTENT_TYPE, Provider
 from byway.telemetry.observatory import WINDOW_S, Observatory, bounded_window_s
@@ -30,6 +30,7 @@ from byway.telemetry.traces import SEARCH_LIMIT
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 _ALL: Final = "*"
+MOST_DIAGNOSTICS: Final = 500
 _PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Byway</title></head><body>
 <h1>Byway</h1><p>The control plane of this mesh. For people: <code>byway status</code>, <code>byway top</code>,
 <code>byway graph</code>. For programs:</p><ul>
@@ -191,10 +192,30 @@ def _json(value: Any, status: int = 200) -> Response:
 
 def _outcome(outcome: Outcome) -> Response:
     """200 with what was done, or 422 with the reasons why nothing was."""
+    outcome = msgspec.structs.replace(outcome, diagnostics=_readable(outcome.diagnostics))
     if outcome.is_accepted:
         return _json(outcome)
     first = next(d for d in outcome.diagnostics if d.severity is Severity.ERROR)
     return _json({"error": str(first), **msgspec.to_builtins(outcome)}, 422)
+
+
+def _readable(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """As many as anybody reads, errors before the others; the last one says how many more there are."""
+    n_more = len(diagnostics) - MOST_DIAGNOSTICS
+    if n_more <= 0:
+        return diagnostics
+    first = sorted(range(len(diagnostics)), key=lambda i: diagnostics[i].severity is not Severity.ERROR)
+    kept = tuple(diagnostics[i] for i in sorted(first[:MOST_DIAGNOSTICS]))
+    is_serious = diagnostics[first[MOST_DIAGNOSTICS]].severity is Severity.ERROR
+    return (
+        *kept,
+        Diagnostic(
+            severity=Severity.ERROR if is_serious else Severity.WARNING,
+            code="more-findings",
+            message=f"{n_more} more findings are not listed here",
+            hint="mend these first, or apply fewer resources at once",
+        ),
+    )
 
 
 def _error(status: int) -> Callable[[Request, Exception], Response]:

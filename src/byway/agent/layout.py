@@ -143,7 +143,8 @@ def write_whole(path: Path, content: bytes, owner: int | None = None, mode: int 
 
 def _is_written(path: Path, content: bytes, owner: int | None, mode: int) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever somebody has put there
+        # Whatever somebody has put there must neither lead elsewhere nor make the agent wait.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     with os.fdopen(fd, "rb") as file:

@@ -19,7 +19,7 @@ _UNITS_NS = {
     "µs": 1_000,
     "ns": 1,
 }
-_PART = re.compile(r"(\d{1,18}(?:\.\d{1,9})?|\.\d{1,9})(h|ms|us|µs|ns|m|s)")
+_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})(h|ms|us|µs|ns|m|s)")
 _LIMIT_NS = 315_576_000_000 * 1_000_000_000  # google.protobuf.Duration: ±10,000 years
 
 

@@ -6,6 +6,8 @@ An error refuses the resource; a warning tells what will not work until somethin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import nsmallest
+from typing import Final
 
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.clusters import own_policies, subset
@@ -21,7 +23,7 @@ from byway.derive.lowered import (
     workload_of,
 )
 from byway.derive.services import service
-from byway.engine import Database
+from byway.engine import Database, query
 from byway.kinds.resource import Resource, ResourceId
 from byway.kinds.suggestion import closest, near
 from byway.lowering.byway import mesh_config
@@ -30,7 +32,9 @@ from byway.model.labels import selects
 from byway.model.names import DOMAIN_SUFFIX, RESERVED_PORTS, service_host
 from byway.model.route import Destination, RouteRules
 from byway.world.host import RESOURCE, STARTED_WITH
-from byway.world.index import BRANCHES, INDEX, ids_of_kind, labelled
+from byway.world.index import BRANCHES, INDEX, Cell, labelled
+
+_MOST_NAMED: Final = 5
 
 
 def findings(db: Database, resource_id: ResourceId) -> tuple[Diagnostic, ...]:
@@ -61,12 +65,12 @@ def _virtual_service(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     yield from _destinations(db, resource, rules)
     yield from _gateways(db, resource, rules)
     for host in rules.hosts:
-        others = sorted(INDEX(db, ("routes", host)) - {resource.id})
-        if others and "mesh" in rules.gateways:
+        others = _others(db, ("routes", host), resource.id) if "mesh" in rules.gateways else ""
+        if others:
             yield _warning(
                 resource,
                 "conflicting-virtual-services",
-                f"host {host} is routed by {', '.join(map(str, others))} as well",
+                f"host {host} is routed by {others} as well",
                 "spec.hosts",
                 "put all rules for a host into one VirtualService: the order between several is by name",
             )
@@ -87,7 +91,8 @@ def _destination(db: Database, resource: Resource, to: Destination, path: str) -
         yield _warning(resource, "unknown-destination", text, f"{path}.host", hint)
         return
     if to.port and found.port(to.port) is None:
-        known = ", ".join(str(port.number) for port in found.ports)
+        known = ", ".join(str(port.number) for port in found.ports[:_MOST_NAMED])
+        known += ", …" if len(found.ports) > _MOST_NAMED else ""
         text = f"service {to.host} has no port {to.port}; requests that are routed to it get 503"
         yield _warning(resource, "unknown-port", text, f"{path}.port", f"its ports are {known}")
     if to.subset and subset(db, resource.id.namespace, to.host, to.subset) is None:
@@ -186,9 +191,9 @@ def _sidecar(db: Database, resource: Resource) -> Iterator[Diagnostic]:
         text = f"no workload in namespace {where} has the labels {wanted}"
         hint = "correct the selector; until a workload has them this has no effect"
         yield _warning(resource, "selector-matches-nothing", text, "spec.workloadSelector", hint)
-    others = sorted(i for i in INDEX(db, ("policy", "Sidecar", where)) if i != resource.id)
-    if not selector and others:
-        text = f"namespace {where} has {', '.join(map(str, others))} for all its workloads already; the first by name counts"
+    others = _others(db, ("policy", "Sidecar", where), resource.id) if not selector else ""
+    if others:
+        text = f"namespace {where} has {others} for all its workloads already; the first by name counts"
         yield _warning(
             resource, "several-sidecars", text, "metadata.name", "keep one of them, or add a workloadSelector"
         )
@@ -203,10 +208,25 @@ def _sidecar(db: Database, resource: Resource) -> Iterator[Diagnostic]:
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     base = STARTED_WITH(db, "mesh")
     yield from mesh_config.mesh_defaults(resource, base).diagnostics
-    others = [i for i in ids_of_kind(db, "MeshConfig") if i != resource.id]
+    others = _others(db, ("kind", "MeshConfig", ""), resource.id)
     if others:
-        text = f"the mesh has {', '.join(map(str, others))} already; only the first by name counts"
+        text = f"the mesh has {others} already; only the first by name counts"
         yield _warning(resource, "several-mesh-configs", text, "metadata.name", "put everything into one MeshConfig")
+
+
+@query
+def _first(db: Database, cell: Cell) -> tuple[tuple[ResourceId, ...], int]:
+    """The first resources of a cell by name, and how many it has: found once for all that are to name one another."""
+    found = INDEX(db, cell)
+    return tuple(nsmallest(_MOST_NAMED + 1, found)), len(found)
+
+
+def _others(db: Database, cell: Cell, resource_id: ResourceId) -> str:
+    """Who else is in the cell of `resource_id`: some names and how many more; empty where nobody is."""
+    first, n_all = _first(db, cell)
+    named = [i for i in first if i != resource_id][:_MOST_NAMED]
+    n_more = n_all - 1 - len(named)
+    return ", ".join(map(str, named)) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _warning(resource: Resource, code: str, message: str, path: str, hint: str) -> Diagnostic:

@@ -4,12 +4,16 @@ say where.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from byway.base.diagnostics import Position
+from byway.base.json import decoded
 from byway.kinds.path import nearest
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""Of one file of documents, whoever reads it."""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -29,9 +33,6 @@ class Document(msgspec.Struct, frozen=True):
         return Position(self.file, line, column)
 
 
-_decoder = msgspec.json.Decoder(Document)
-
-
 def document_json(document: Document) -> bytes:
     """The document as JSON, positions and all: what a store keeps."""
     return msgspec.json.encode(document)
@@ -39,4 +40,4 @@ def document_json(document: Document) -> bytes:
 
 def document_from_json(content: bytes) -> Document:
     """The document that `document_json` wrote; `msgspec.MsgspecError` where it did not."""
-    return _decoder.decode(content)
+    return decoded(content, Document)

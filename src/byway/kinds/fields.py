@@ -10,6 +10,8 @@ import pkgutil
 
 import msgspec
 
+from byway.base.json import decoded
+
 
 class Facts(msgspec.Struct, frozen=True):
     """`kinds`: API group → kind → message; `messages`: message → field → its enum's name or ""; `enums`: enum →
@@ -34,4 +36,4 @@ def istio() -> Facts:
     """The facts, read once."""
     content = pkgutil.get_data("byway.kinds.istio", "fields.json")
     assert content is not None, "the package is installed without kinds/istio/fields.json"
-    return msgspec.json.decode(content, type=Facts)
+    return decoded(content, Facts)

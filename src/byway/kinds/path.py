@@ -9,6 +9,8 @@ from collections.abc import Container
 
 import msgspec
 
+from byway.base.json import decoded
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -41,7 +43,7 @@ def parent(path: str) -> str:
 
 def _is_key(text: str) -> bool:
     try:
-        msgspec.json.decode(text)
+        decoded(text)
     except msgspec.DecodeError:
         return False
     return True

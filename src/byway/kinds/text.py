@@ -16,9 +16,8 @@ from yaml.reader import ReaderError
 
 from byway.base.diagnostics import Derived, Diagnostic, Position
 from byway.kinds.builder import Builder, Fault
-from byway.kinds.document import Document
+from byway.kinds.document import MAX_BYTES, Document
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 _HINTS: Final = {
     "cannot start any token": "a tab or a sign that cannot stand here: indent with spaces, quote texts like @this",
     "could not find expected ':'": "a field is written as `name: value`; check the indentation",

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from byway.base.json import decoded
 from byway.kinds.document import Document, document_from_json, document_json
 from byway.kinds.resource import ResourceId
 from byway.sources.admission import addresses, admitted, identified
@@ -115,7 +116,7 @@ class Database:
                 raise RevisionGone(since)
             query = "SELECT batch FROM commits WHERE revision > ? ORDER BY revision LIMIT ?"
             rows = self._connection.execute(query, (since, limit)).fetchall()
-            return tuple(msgspec.json.decode(row[0], type=Batch) for row in rows)
+            return tuple(decoded(row[0], Batch) for row in rows)
 
     def close(self) -> None:
         """Bring the log into the file and let go of it."""

@@ -15,9 +15,9 @@ import msgspec
 
 from byway.base.diagnostics import Diagnostic, Position
 from byway.kinds.decode import decode, resource_id
-from byway.kinds.document import Document
+from byway.kinds.document import MAX_BYTES, Document
 from byway.kinds.resource import ResourceId
-from byway.kinds.text import MAX_BYTES, documents
+from byway.kinds.text import documents
 from byway.sources.admission import addresses, admitted, identified
 from byway.sources.errors import CommitRefused, ReadOnlySource, StoreFault
 from byway.sources.history import Bell, History

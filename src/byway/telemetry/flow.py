@@ -26,7 +26,10 @@ _GRPC_SERVER_ERRORS: Final = frozenset({"2", "4", "12", "13", "14", "15"})
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests from one workload to one workload of a service, as the `reporter` saw them."""
+    """Requests from one workload to one workload of a service, as the `reporter` saw them.
+
+    `security` is `mutual_tls`, `none` (plain text), or `unknown`.
+    """
 
     reporter: str
     source_workload: str
@@ -59,8 +62,21 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
             destination_namespace=value("destination_workload_namespace"),
             destination_version=value("destination_version"),
             protocol=value("request_protocol"),
-            security=value("connection_security_policy"),
+            security=_security(values),
         )
+
+
+def _security(values: dict[str, str]) -> str:
+    """How a request went; Istio's policy is "unknown" at the source, where the server's principal tells instead."""
+    policy = values.get("connection_security_policy") or UNKNOWN
+    if policy != UNKNOWN or values.get("reporter") != "source":
+        return policy
+    if (values.get("destination_principal") or UNKNOWN) != UNKNOWN:
+        return "mutual_tls"
+    # Without an answer there may have been no connection whose server could prove anything.
+    is_answered = values.get("response_flags", "-") == "-"
+    is_known = (values.get("destination_workload") or UNKNOWN) != UNKNOWN
+    return "none" if is_answered and is_known else UNKNOWN
 
 
 def is_failure(labels: Labels) -> bool:
@@ -169,13 +185,13 @@ class Windows:
         if window is not None:
             window.slot(now_s).time(bounds, counts, n_timed)
 
-    def observed(self, now_s: float, window_s: float) -> Iterable[Observed]:
-        """Every flow known, with what it carried in the last `window_s` seconds."""
-        oldest = int((now_s - window_s) / SLOT_S)
+    def observed(self, now_s: float, window_s: float, lag_s: float = 0.0) -> Iterable[Observed]:
+        """Every flow known, with what it carried in the `window_s` seconds that ended `lag_s` ago."""
+        oldest, newest = int((now_s - lag_s - window_s) / SLOT_S), int((now_s - lag_s) / SLOT_S)
         for flow, window in self._flows.items():
             recent = Traffic()
             for index, traffic in window.slots:
-                if index > oldest:
+                if oldest < index <= newest:
                     recent.add(traffic)
             yield Observed(
                 flow=flow,

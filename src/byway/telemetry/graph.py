@@ -1,7 +1,8 @@
 """The service graph: which workload calls which service, how much and how well.
 
 Both ends of a call report it. An edge exists when either has; its numbers are the client's where the client's proxy
-reports (it also sees calls that never reached a server), else the server's. They are never added up.
+reports (it also sees calls that never reached a server), else the server's. They are never added up. An edge from
+`unknown` holds what no client's sidecar reported, within the window (`strangers`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from byway.telemetry.flow import UNKNOWN, Flow, Observed, Traffic, Windows
+from byway.telemetry.strangers import reported_once
 
 
 class Node(msgspec.Struct, frozen=True, order=True):
@@ -23,7 +25,8 @@ class Node(msgspec.Struct, frozen=True, order=True):
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """Calls from a workload to a service. `workloads` are those that answered; percentiles are None without a call.
 
-    `security` is `mutual_tls` or `none` as the server saw it, `unknown` where no server reported.
+    `security` is how the calls of the window went, or the last ones where it had none: `mutual_tls`, `none`, both with a
+    comma, `unknown` where nobody could tell.
     """
 
     source: Node
@@ -61,7 +64,7 @@ class _Parallel:
 def graph(windows: Windows, now_s: float, window_s: float) -> Graph:
     """The graph of everything observed, edges in order of their names."""
     edges: dict[tuple[Node, Node], _Parallel] = {}
-    for observed in windows.observed(now_s, window_s):
+    for observed in reported_once(windows, now_s, window_s):
         flow = observed.flow
         ends = Node(flow.source_namespace, flow.source_workload), destination(flow)
         edges.setdefault(ends, _Parallel()).add(observed)
@@ -85,14 +88,12 @@ def _edge(source: Node, target: Node, parallel: _Parallel, span_s: float) -> Edg
     every = [observed for side in sides.values() for observed in side]
     recent = total(observed.recent for observed in counted)
     workloads = {Node(o.flow.destination_namespace, o.flow.destination_workload) for o in every}
-    securities = {observed.flow.security for observed in every} - {UNKNOWN}
     return Edge(
         source=source,
         destination=target,
         workloads=tuple(sorted(node for node in workloads if node.name != UNKNOWN)),
         protocol=",".join(sorted({observed.flow.protocol for observed in counted})),
-        # one plaintext call is what an operator must see, however many were encrypted
-        security="none" if "none" in securities else next(iter(securities), UNKNOWN),
+        security=_security(every),
         reporters=tuple(sorted(sides)),
         requests_per_s=round(recent.n_requests / span_s, 3),
         error_rate=round(recent.n_failures / recent.n_requests, 4) if recent.n_requests else 0.0,
@@ -102,6 +103,17 @@ def _edge(source: Node, target: Node, parallel: _Parallel, span_s: float) -> Edg
         n_failures=round(sum(observed.n_failures_ever for observed in counted)),
         idle_s=round(min(observed.idle_s for observed in every), 1),
     )
+
+
+def _security(observed: list[Observed]) -> str:
+    """How the calls of the window went, else those that were seen last."""
+    known = [each for each in observed if each.flow.security != UNKNOWN]
+    counted = [each for each in known if each.recent.n_requests]
+    if not counted:
+        last_s = min((each.idle_s for each in known), default=0.0)
+        counted = [each for each in known if each.idle_s == last_s]
+    # One plaintext call is what an operator must see, however many were encrypted.
+    return ",".join(sorted({each.flow.security for each in counted})) or UNKNOWN
 
 
 def total(traffics: Iterable[Traffic]) -> Traffic:

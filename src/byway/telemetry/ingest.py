@@ -21,7 +21,7 @@ from byway.identity.spiffe import MalformedSpiffeId, parse_spiffe_id
 from byway.model.report import TAG, Peer, Report, report
 from byway.telemetry import wire
 from byway.telemetry.aggregation import Aggregate, Counter, Histogram, Labels, Source
-from byway.telemetry.flow import DURATION, OPENED, REQUESTS, UNKNOWN, Flow, Windows, is_failure
+from byway.telemetry.flow import DURATION, OPENED, REQUESTS, SLOT_S, UNKNOWN, Flow, Windows, is_failure
 from byway.telemetry.sender import Admission, PeerIdentity, Sender, SenderRefusedError, spiffe_peer
 
 SERVICE: Final = "envoy.service.metrics.v3.MetricsService"
@@ -47,6 +47,9 @@ _BUCKETS_LIMIT: Final = 64
 _TEXT_LIMIT: Final = 2048
 _VALUE_LIMIT: Final = 256
 _TCP: Final = "istio_tcp_"
+_UPTIME: Final = "server.uptime"
+_FRESH_S: Final = 2 * SLOT_S
+"""What an Envoy counted before it was this old is recent, also in its first report."""
 
 
 class Ingest:
@@ -135,11 +138,15 @@ class Stream:
         self._flows: dict[Counter | Histogram, tuple[Flow, bool]] = {}
         self._twins: dict[Histogram, Histogram | None] = {}
         self._is_first = is_first
+        self._timed: dict[bytes, int] = {}
 
     def take(self, message: Any) -> None:
         """Counts everything in one message."""
         now_s = self._clock.monotonic()
         self._source.seen_s = now_s
+        if self._is_first:
+            self._is_first = not _is_fresh(message)
+            self._timed = _timed(message)
         for family in message.families:
             kind = family.type
             name = (_COUNTERS if kind == wire.COUNTER else _HISTOGRAMS).get(family.name)
@@ -151,6 +158,7 @@ class Stream:
                 elif kind == wire.HISTOGRAM and metric.histogram.sample_count:
                     self._distribute(now_s, name, metric)
         self._is_first = False
+        self._timed = {}
 
     def _count(self, now_s: float, name: str, metric: Any) -> None:
         raw = _key(name, metric)
@@ -172,7 +180,10 @@ class Stream:
         counter.total += n
         if counter.name in (REQUESTS, OPENED):
             flow, has_failed = self._flow(counter)
-            self._windows.requests(now_s, flow, n, has_failed=has_failed, is_recent=not self._is_first)
+            n_recent = min(n, self._timed.get(b"".join(metric.labels), 0)) if self._is_first else n
+            for part, is_recent in ((n_recent, True), (n - n_recent, False)):
+                if part:
+                    self._windows.requests(now_s, flow, part, has_failed=has_failed, is_recent=is_recent)
 
     def _distribute(self, now_s: float, name: str, metric: Any) -> None:
         raw = _key(name, metric)
@@ -276,6 +287,22 @@ def _believed(found: Report) -> Peer:
     if proved is None or proved[0] == peer.namespace:
         return peer
     return Peer(workload="", namespace="", principal=peer.principal)
+
+
+def _is_fresh(message: Any) -> bool:
+    """Whether the Envoy that sends this has begun only now, so that its totals are no old ones."""
+    uptimes = [f.metrics[0].gauge.value for f in message.families if f.name == _UPTIME and f.metrics]
+    return bool(uptimes) and 0 <= uptimes[0] <= _FRESH_S
+
+
+def _timed(message: Any) -> dict[bytes, int]:
+    """How many requests of each tag ended since Envoy's report before this one, whoever got that: histograms are intervals."""
+    return {
+        b"".join(metric.labels): metric.histogram.sample_count
+        for family in message.families
+        if _HISTOGRAMS.get(family.name) == DURATION
+        for metric in family.metrics
+    }
 
 
 def _key(name: str, metric: Any) -> bytes:

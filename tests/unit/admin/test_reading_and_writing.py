@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
+from byway.admin.api import MOST_DIAGNOSTICS, _outcome
+from byway.admin.port import Outcome
+from byway.base.diagnostics import Diagnostic, Severity
 from byway.telemetry.observatory import Observatory
 from byway.telemetry.traces import Span
 
@@ -151,3 +155,27 @@ async def test_syncz_has_istios_shape(anyone: httpx.AsyncClient) -> None:
     assert entry["listener_sent"] == entry["listener_acked"] != ""
     assert entry["route_sent"] != entry["route_acked"]
     assert entry["endpoint_sent"] == entry["endpoint_acked"] == ""
+
+
+@pytest.mark.parametrize("content", [b"\xff", b'{"sources": [{"file": "a", "text": "\xff"}]}', b"[" * 100_000])
+@pytest.mark.parametrize("path", ["/api/apply", "/api/delete"])
+async def test_a_body_that_is_no_json_is_the_callers_mistake(
+    operator: httpx.AsyncClient, path: str, content: bytes
+) -> None:
+    answer = await operator.post(path, content=content)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("the body is not what is expected here: ")
+
+
+@pytest.mark.parametrize("n_errors", [0, 1, 600])
+def test_an_answer_tells_only_as_many_findings_as_anybody_reads(n_errors: int) -> None:
+    """Errors stay, whatever must go; the last finding says how many are not told."""
+    warnings = tuple(Diagnostic(severity=Severity.WARNING, code="w", message=f"w{n}") for n in range(5000))
+    errors = tuple(Diagnostic(code="e", message=f"e{n}") for n in range(n_errors))
+    answer = _outcome(Outcome(diagnostics=(*warnings, *errors)))
+    told = json.loads(bytes(answer.body))["diagnostics"]
+    assert answer.status_code == (422 if n_errors else 200)
+    assert len(told) == MOST_DIAGNOSTICS + 1
+    assert sum(d["code"] == "e" for d in told) == min(n_errors, MOST_DIAGNOSTICS)
+    assert told[-1]["message"] == f"{5000 + n_errors - MOST_DIAGNOSTICS} more findings are not listed here"
+    assert told[-1]["severity"] == ("error" if n_errors > MOST_DIAGNOSTICS else "warning")

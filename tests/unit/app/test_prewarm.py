@@ -252,3 +252,13 @@ def test_learning_computes_nothing_again(setting: Setting) -> None:
     setting.asks(LINKS)
     assert setting.mesh.database.changed() == []
     assert setting.mesh.computed() == []
+
+
+@pytest.mark.parametrize("content", [b"\xff", b'[{"caller": "\xff', b"[" * 100_000, b"", b"{}"])
+async def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
+    """What is known is a convenience; nothing that stands in its file keeps a control plane from starting."""
+    path = tmp_path / "calls.json"
+    path.write_bytes(content)
+    learned = Prewarm(TestMesh().database, TurnedClock(), path)
+    await learned.load()
+    assert learned.n_known == 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from byway.kinds import documents
 from byway.kinds.builder import MAX_DEPTH
-from byway.kinds.text import MAX_BYTES
+from byway.kinds.document import MAX_BYTES
 
 UNUSABLE = "is no number that can be used (write a number that 64 bits hold, or quote it if it is text)"
 

@@ -216,6 +216,52 @@ def test_the_first_report_of_an_envoy_is_counted_but_is_no_burst(observatory: Ob
     assert edge.requests_per_s > 0
 
 
+def uptime(message: Any, seconds: float) -> Any:
+    """The same message from an Envoy of that age."""
+    family = message.families.add(name="server.uptime", type=wire.GAUGE)
+    family.metrics.add().gauge.value = seconds
+    return message
+
+
+def recent(observatory: Observatory) -> tuple[int, float | None]:
+    """How many requests the window holds, and their success."""
+    (service,) = (s for s in observatory.golden_signals() if s.kind == "service")
+    return service.n_requests, service.success_rate
+
+
+@pytest.mark.parametrize("name", ["istio.requests_total", "istio.tcp_connections_opened_total"])
+def test_the_first_report_of_an_envoy_that_has_just_started_is_recent(observatory: Observatory, name: str) -> None:
+    """Somebody starts a mesh, calls once, and looks: what the Envoy counted cannot be older than itself."""
+    message = family(name, wire.COUNTER)
+    message.families[0].metrics[0].counter.value = 1
+    observatory.ingest.stream(WEB, first()).take(uptime(message, 2.0))
+    assert recent(observatory) == (1, 1.0)
+
+
+def test_of_an_old_envoys_first_report_the_last_interval_is_recent(observatory: Observatory) -> None:
+    """Its totals may be days old; its distributions hold the requests since its report before."""
+    message = uptime(family("istio.requests_total", wire.COUNTER), 86_400.0)
+    message.families[0].metrics[0].counter.value = 1000
+    timed = message.families.add(name="istio.request_duration_milliseconds", type=wire.HISTOGRAM).metrics.add()
+    timed.labels.append(_label(TAG, SENT))
+    timed.histogram.sample_count = 3
+    timed.histogram.buckets.add(cumulative_count=3, upper_bound=10.0)
+    observatory.ingest.stream(WEB, first()).take(message)
+    assert recent(observatory) == (3, 1.0)
+    (edge,) = observatory.graph().edges
+    assert edge.n_requests == 1000
+
+
+def test_a_series_that_first_appears_on_a_stream_that_has_reported_is_recent(observatory: Observatory) -> None:
+    """The first request to a service, long after the Envoy began."""
+    stream = observatory.ingest.stream(WEB, first())
+    stream.take(uptime(wire.Metrics(), 3600.0))
+    message = uptime(family("istio.requests_total", wire.COUNTER), 3602.0)
+    message.families[0].metrics[0].counter.value = 1
+    stream.take(message)
+    assert recent(observatory) == (1, 1.0)
+
+
 def test_a_second_stream_of_the_same_envoy_adds_nothing_twice(observatory: Observatory) -> None:
     """A reconnect sends the same totals again, and they are no first report either."""
     message = family("istio.requests_total", wire.COUNTER)

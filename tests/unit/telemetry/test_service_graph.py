@@ -49,6 +49,97 @@ def test_an_edge_is_known_when_only_the_server_sees_it(windows: Windows) -> None
     assert (edge.source.name, edge.security, edge.error_rate) == (UNKNOWN, "none", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"destination_principal": "spiffe://cluster.local/ns/default/sa/links"}, "mutual_tls"),
+        ({"destination_principal": UNKNOWN}, "none"),
+        ({"destination_principal": UNKNOWN, "response_flags": "UF"}, UNKNOWN),
+        ({"destination_principal": UNKNOWN, "destination_workload": UNKNOWN}, UNKNOWN),
+        ({"reporter": "destination", "connection_security_policy": "none"}, "none"),
+    ],
+)
+def test_the_source_knows_by_the_servers_principal_how_a_call_went(labels: dict[str, str], expected: str) -> None:
+    """Its policy is "unknown", as Istio's; where no server answered there is nothing to know."""
+    usual = {
+        "reporter": "source",
+        "destination_workload": "links-stable",
+        "response_flags": "-",
+        "connection_security_policy": UNKNOWN,
+    }
+    assert Flow.of(tuple((usual | labels).items())).security == expected
+
+
+MTLS = msgspec.structs.replace(CALL, security="mutual_tls")
+PLAIN = msgspec.structs.replace(CALL, security="none")
+NAMELESS = msgspec.structs.replace(
+    SERVED, source_workload=UNKNOWN, source_namespace=UNKNOWN, source_principal=UNKNOWN, security="none"
+)
+
+
+def test_security_is_that_of_the_windows_calls(windows: Windows) -> None:
+    """What went encrypted before says nothing of the plain calls of now, and without any the last ones count."""
+    windows.requests(100.0, MTLS, 60, has_failed=False, is_recent=True)
+    windows.requests(100.0, SERVED, 60, has_failed=False, is_recent=True)
+    windows.requests(200.0, PLAIN, 6, has_failed=False, is_recent=True)
+    for now_s, window_s, security in (
+        (203.0, 5.0, "none"),
+        (203.0, 300.0, "mutual_tls,none"),
+        (400.0, 5.0, "none"),
+    ):
+        (edge,) = graph(windows, now_s, window_s).edges
+        assert edge.security == security, now_s
+    windows.requests(410.0, MTLS, 1, has_failed=False, is_recent=True)
+    (edge,) = graph(windows, 410.0, 5.0).edges
+    assert edge.security == "mutual_tls"
+
+
+@pytest.mark.parametrize("flush_s", [0.0, 2.0])
+def test_a_plain_call_that_the_client_reports_makes_one_edge(windows: Windows, flush_s: float) -> None:
+    """The server's report of it names no source; it may come a flush before the client's, or after."""
+    windows.requests(90.0, PLAIN, 1, has_failed=False, is_recent=False)
+    for second in range(100, 140):
+        windows.requests(second, NAMELESS, 20, has_failed=False, is_recent=True)
+        if second >= 100 + flush_s:
+            windows.requests(second, PLAIN, 20, has_failed=False, is_recent=True)
+        for window_s in (5.0, 60.0):
+            (edge,) = graph(windows, second, window_s).edges
+            assert edge.source.name == "web"
+    assert edge.security == "none"
+
+
+def test_a_stranger_beside_the_meshs_own_plain_calls_is_an_edge(windows: Windows) -> None:
+    """What no client's sidecar accounts for stays."""
+    windows.requests(100.0, PLAIN, 20, has_failed=False, is_recent=True)
+    windows.requests(100.0, NAMELESS, 50, has_failed=False, is_recent=True)
+    own, stranger = graph(windows, 112.0, 60.0).edges
+    assert (own.source.name, own.n_requests) == ("web", 20)
+    assert (stranger.source.name, stranger.n_requests, stranger.requests_per_s) == (UNKNOWN, 30, 0.5)
+
+
+def test_repeated_attempts_are_no_stranger(windows: Windows) -> None:
+    """One call that the client's sidecar tries three times is three at the server, two of them failed."""
+    windows.requests(100.0, PLAIN, 10, has_failed=False, is_recent=True)
+    windows.requests(100.0, NAMELESS, 20, has_failed=True, is_recent=True)
+    windows.requests(100.0, NAMELESS, 10, has_failed=False, is_recent=True)
+    assert [edge.source.name for edge in graph(windows, 112.0, 60.0).edges] == ["web"]
+
+
+def test_a_stranger_among_encrypted_calls_is_an_edge(windows: Windows) -> None:
+    """PERMISSIVE: the mesh's own calls are encrypted and account for none of the plain ones."""
+    windows.requests(100.0, MTLS, 500, has_failed=False, is_recent=True)
+    windows.requests(100.0, NAMELESS, 6, has_failed=True, is_recent=True)
+    _, stranger = graph(windows, 112.0, 60.0).edges
+    assert (stranger.n_requests, stranger.error_rate, stranger.security) == (6, 1.0, "none")
+
+
+def test_an_edge_from_unknown_vanishes_without_traffic(windows: Windows) -> None:
+    """Whoever it was, nobody can be asked any more."""
+    windows.requests(100.0, NAMELESS, 6, has_failed=False, is_recent=True)
+    assert len(graph(windows, 101.0, 60.0).edges) == 1
+    assert not graph(windows, 170.0, 60.0).edges
+
+
 def test_versions_of_a_service_are_one_edge_with_two_workloads(windows: Windows) -> None:
     """The edge goes to the service; who answered stands beside it."""
     windows.requests(100.0, CALL, 95, has_failed=False, is_recent=True)
