@@ -165,11 +165,11 @@ def test_what_was_lost_is_learned_again_from_what_proxies_report(mesh: Tiny) -> 
 
 def kills_the_control_plane(mesh: Tiny, *, forgetting: bool = False) -> None:
     """Without a word; another one is started in its place, which may find nothing that the first has learned."""
-    (old,) = [pid for pid in pids(mesh, "control-plane") if pid in members(mesh.state)]
+    (old,) = [pid for pid in pids(mesh.state, "control-plane") if pid in members(mesh.state)]
     os.kill(old, signal.SIGKILL)
     if forgetting:
         (mesh.state / "calls.json").unlink()
-    Demo.wait(lambda: pids(mesh, "control-plane") not in ([], [old]))
+    Demo.wait(lambda: pids(mesh.state, "control-plane") not in ([], [old]))
 
 
 def test_a_sidecar_resource_names_what_is_called_and_forbids_the_rest(mesh: Tiny) -> None:

@@ -26,15 +26,15 @@ def load(demo: Demo, n: int) -> Iterator[list[Any]]:
     caller.join(120)
 
 
-def pids(demo: Demo, role: str) -> list[int]:
-    """Processes of this demo in that role."""
+def pids(state: Path, role: str) -> list[int]:
+    """Processes of the mesh with that state directory in that role."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
         except OSError:
             continue
-        if b"byway.app.entry" in words and role.encode() in words and any(str(demo.state).encode() in w for w in words):
+        if b"byway.app.entry" in words and role.encode() in words and any(str(state).encode() in w for w in words):
             found.append(int(entry.name))
     return found
 
@@ -76,9 +76,9 @@ def settled(demo: Demo) -> bool:
 def test_a_killed_control_plane_costs_no_request_and_sends_nothing_again(demo: Demo) -> None:
     demo.wait(lambda: settled(demo))
     with load(demo, 6000) as results:
-        (old,) = pids(demo, "control-plane")
+        (old,) = pids(demo.state, "control-plane")
         os.kill(old, signal.SIGKILL)
-        demo.wait(lambda: pids(demo, "control-plane") not in ([], [old]))
+        demo.wait(lambda: pids(demo.state, "control-plane") not in ([], [old]))
         demo.wait(lambda: quietly(lambda: all_in_sync(demo)), 30)
         n_sent = sent(demo)
     assert results[0]["by_status"] == {"200": 6000}
@@ -90,9 +90,9 @@ def test_a_killed_agent_costs_no_request_and_restarts_no_envoy(demo: Demo) -> No
     assert len(envoys) == 23
     before = sent(demo)
     with load(demo, 6000) as results:
-        (old,) = pids(demo, "agent")
+        (old,) = pids(demo.state, "agent")
         os.kill(old, signal.SIGKILL)
-        demo.wait(lambda: pids(demo, "agent") not in ([], [old]))
+        demo.wait(lambda: pids(demo.state, "agent") not in ([], [old]))
         demo.wait(lambda: quietly(lambda: all_in_sync(demo)), 30)
     assert results[0]["by_status"] == {"200": 6000}
     assert envoy_pids(demo) == envoys

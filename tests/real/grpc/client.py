@@ -14,12 +14,11 @@ import grpc.experimental
 
 target, credentials = sys.argv[1:3]
 if credentials == "xds":
-    channel = grpc.secure_channel(
-        target, grpc.xds_channel_credentials(grpc.experimental.insecure_channel_credentials())
-    )
+    fallback = grpc.experimental.insecure_channel_credentials()  # type: ignore[no-untyped-call]
+    channel = grpc.secure_channel(target, grpc.xds_channel_credentials(fallback))
 else:
     channel = grpc.insecure_channel(target)
-get = channel.unary_unary("/links.Links/Get")
+get = channel.unary_unary("/links.Links/Get", bytes, bytes)
 
 for line in sys.stdin:
     order = json.loads(line)
@@ -33,5 +32,5 @@ for line in sys.stdin:
             counts[reply["version"]] += 1
         except grpc.RpcError as error:
             counts[error.code().name] += 1
-            said = error.details()
+            said = error.details() or ""
     print(json.dumps({"counts": counts, "reply": reply, "said": said}), flush=True)

@@ -201,7 +201,7 @@ def test_a_client_may_ask_incrementally_as_well(plain: Plain) -> None:
 
     door = plain.state / "run" / planned.instance / "grpc" / "agent.sock"
     with grpc.insecure_channel(f"unix:{door}") as channel:
-        call = channel.stream_stream(ADS.path)(iter(asked.get, None), timeout=20)
+        call = iter(channel.stream_stream(ADS.path, bytes, bytes)(iter(asked.get, None), timeout=20))
         ask(TYPE_LISTENER, names=("link-service:8080",))
         answer = DeltaDiscoveryResponse.FromString(next(call))
         assert [r.name for r in answer.resources] == ["link-service:8080"]

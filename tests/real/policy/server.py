@@ -19,7 +19,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answers."""
         words = (
-            str(self.server.server_address[1]),
+            str(self.connection.getsockname()[1]),
             self.headers["host"],
             self.headers.get("x-forwarded-client-cert", ""),
         )

@@ -108,8 +108,8 @@ def catalogue_of(*services: str) -> MemoryCatalogue:
 
 
 @contextlib.asynccontextmanager
-async def running(catalogue: MemoryCatalogue, **pace: float) -> AsyncIterator[Fixture]:
-    fixture = Fixture(catalogue, Pace(**{"window_s": 0.01, "tick_s": 0.02, **pace}))
+async def running(catalogue: MemoryCatalogue, **pace: Any) -> AsyncIterator[Fixture]:
+    fixture = Fixture(catalogue, Pace(**{"window_s": 0.01, "tick_s": 0.02} | pace))
     try:
         yield fixture
     finally:

@@ -264,8 +264,8 @@ def test_whatever_happens_the_client_ends_with_all_that_it_wants_and_is_good(ste
     while client.answers("cds") or client.answers("eds"):
         n_answers += 1
         assert n_answers < 50
-    for kind, wished in client.wishes.items():
-        for name in wished:
+    for kind, names_wished in client.wishes.items():
+        for name in names_wished:
             version = now.get((kind, name), 0)
             if version > 0:
                 assert client.world[kind].get(name) == version

@@ -316,7 +316,8 @@ def test_without_traces_the_answer_is_the_resource_that_brings_them(
     control_plane.answers["/api/traces"] = (200, {"traces": []})
     said = byway("traces", "--server", control_plane.url).out
     found = documents(said.partition("\n\n")[2], "said.yaml").value
-    assert [str(decode(document).value.id) for document in found if decode(document).value] == ["MeshConfig default"]
+    resources = [decode(document).value for document in found]
+    assert [str(resource.id) for resource in resources if resource is not None] == ["MeshConfig default"]
 
 
 def test_a_service_that_took_part_in_no_trace_is_told_from_a_mesh_without_traces(
