@@ -11,7 +11,7 @@ from byway.base.errors import FaultError, UsageError
 from byway.cli.options import State
 from byway.cli.state import running_state
 from byway.cli.wording import WrongUsageError
-from byway.cli.workload import agent_answers, planned
+from byway.cli.workload import is_running, planned
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     try:
         plan = read_plan(layout.plan)
         instance = planned(plan, workload).instance
-        if not agent_answers(layout.api_socket):
+        if not is_running(layout, instance):
             raise UsageError(f"the mesh {plan.mesh} is not running (start it with {_start(plan.mesh, state)})")
         line = exec_command(plan, instance, words, layout)
         os.execvp(line[0], line)  # noqa: S606 the user's own command, and no shell

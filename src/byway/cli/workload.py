@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from byway.base.errors import UsageError
 
 if TYPE_CHECKING:  # a command that needs no plan starts without it
+    from byway.agent.layout import Layout
     from byway.agent.plan import Plan, WorkloadPlan
 
 _MOST_NAMED: Final = 8
@@ -28,6 +29,23 @@ def planned(plan: Plan, target: str) -> WorkloadPlan:
     n_more = len(plan.workloads) - _MOST_NAMED
     more = f" and {n_more} more, see `byway status`" if n_more > 0 else ""
     raise UsageError(f"no workload {target!r} runs here (known: {known}{more})")
+
+
+def is_running(layout: Layout, instance: str) -> bool:
+    """Whether the mesh runs: its agent is there, or, while the agent is started again, what it supervises."""
+    return agent_answers(layout.api_socket) or any(
+        _is_alive(layout.workload(instance).record(process)) for process in ("envoy", "app")
+    )
+
+
+def _is_alive(record: Path) -> bool:
+    from byway.agent.processes import adopted
+
+    process = adopted(record)
+    if process is None:
+        return False
+    process.close()
+    return True
 
 
 def agent_answers(address: Path) -> bool:
