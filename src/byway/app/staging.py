@@ -72,7 +72,7 @@ class Staging:
         for n in sizes(len(concerned)):
             told = concerned[:n]
             workloads = {self._workload_of(proxy) for proxy in told}
-            usual, before = self._recent(workloads), self._ever(workloads)
+            usual, before = self._requests(workloads)
             rollouts.append(self._hub.publish(keys, frozenset(told)))
             result = await rollouts[-1].done(_ACK_LIMIT_S, rollouts[:-1])
             trouble = _unacknowledged(result)
@@ -92,28 +92,18 @@ class Staging:
         """What the workloads' requests came to, and what is wrong with that; ends at the first trouble."""
         until = self._clock.monotonic() + bake_s
         while True:
-            seen = self._ever(workloads).since(before)
+            seen = self._requests(workloads)[1].since(before)
             trouble = too_many_failures(seen, usual)
             left_s = until - self._clock.monotonic()
             if trouble or left_s <= 0:
                 return seen, trouble
             await asyncio.sleep(min(_LOOK_S, left_s))
 
-    def _recent(self, workloads: set[Workload]) -> Requests:
-        n = n_failed = 0.0
-        for observed in self._windows.observed(self._clock.monotonic(), _BASE_S):
-            if _workload(observed.flow) in workloads:
-                n += observed.recent.n_requests
-                n_failed += observed.recent.n_failures
-        return Requests(n, n_failed)
-
-    def _ever(self, workloads: set[Workload]) -> Requests:
-        n = n_failed = 0.0
-        for observed in self._windows.observed(self._clock.monotonic(), _BASE_S):
-            if _workload(observed.flow) in workloads:
-                n += observed.n_requests_ever
-                n_failed += observed.n_failures_ever
-        return Requests(n, n_failed)
+    def _requests(self, workloads: set[Workload]) -> tuple[Requests, Requests]:
+        """What these workloads' requests came to, lately and ever."""
+        found = [o for o in self._windows.observed(self._clock.monotonic(), _BASE_S) if _workload(o.flow) in workloads]
+        recent = Requests(sum(o.recent.n_requests for o in found), sum(o.recent.n_failures for o in found))
+        return recent, Requests(sum(o.n_requests_ever for o in found), sum(o.n_failures_ever for o in found))
 
 
 def sizes(n: int) -> tuple[int, ...]:

@@ -286,24 +286,29 @@ def kind_named(word: str) -> Kind:
 
 
 def _not_by_stages(change: Change) -> Diagnostic:
-    resource = next(iter(change.puts), None)
-    return Diagnostic(
+    return _of_the_first(
+        change,
         code="not-by-stages",
         message="what servers accept would change: callers and servers must follow one another, not some of each",
-        position=resource.position("metadata.name") if resource else None,
         hint="apply it without --staged; such a change goes out in turns",
-        subject=str(resource.id) if resource else "",
     )
 
 
 def _rolled_back(change: Change, staged: Staged) -> Diagnostic:
-    resource = next(iter(change.puts), None)
-    return Diagnostic(
+    return _of_the_first(
+        change,
         code="rolled-back",
         message=f"taken back at stage {len(staged.stages)}, of {counted_proxies(staged.stages[-1].n_proxies)}: {staged.trouble}",
-        position=resource.position("metadata.name") if resource else None,
         hint="the mesh is as it was; see `byway top` and `byway graph` for what failed",
-        subject=str(resource.id) if resource else "",
+    )
+
+
+def _of_the_first(change: Change, *, code: str, message: str, hint: str) -> Diagnostic:
+    """A diagnostic about a change as a whole, at its first resource."""
+    resource = next(iter(change.puts), None)
+    position = resource.position("metadata.name") if resource else None
+    return Diagnostic(
+        code=code, message=message, position=position, hint=hint, subject=str(resource.id) if resource else ""
     )
 
 

@@ -46,12 +46,19 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     principal: str = ""
 
     @property
+    def service(self) -> str:
+        """The canonical service: what was said, else the app, else the workload itself."""
+        return self.canonical_service or self.app or self.workload
+
+    @property
+    def revision(self) -> str:
+        """The canonical revision: what was said, else the version; a workload that is known has at least the usual one."""
+        return self.canonical_revision or self.version or ("latest" if self.workload else "")
+
+    @property
     def text(self) -> str:
         """Its `PEER_FIELDS` as one text; what would not be plain in a header or a report is written as `_`."""
-        canonical = {
-            "canonical_service": self.canonical_service or self.app or self.workload,
-            "canonical_revision": self.canonical_revision or self.version or "latest",
-        }
+        canonical = {"canonical_service": self.service, "canonical_revision": self.revision}
         return _COMMA.join(_plain(canonical.get(name) or getattr(self, name)) for name in PEER_FIELDS)
 
 

@@ -261,17 +261,14 @@ def labels(found: Report, own: Peer, *, is_tcp: bool) -> Labels:
 
 
 def _side(side: str, peer: Peer) -> dict[str, str]:
-    name = peer.canonical_service or peer.app or peer.workload
-    # A workload that is known has a revision, if only the usual one.
-    revision = peer.canonical_revision or peer.version or ("latest" if peer.workload else "")
     return {
         f"{side}_workload": peer.workload,
         f"{side}_workload_namespace": peer.namespace,
         f"{side}_principal": peer.principal,
         f"{side}_app": peer.app,
         f"{side}_version": peer.version,
-        f"{side}_canonical_service": name,
-        f"{side}_canonical_revision": revision,
+        f"{side}_canonical_service": peer.service,
+        f"{side}_canonical_revision": peer.revision,
     }
 
 

@@ -124,8 +124,8 @@ def tracing(peer: Peer, sampling_percent: float) -> hcm_pb2.HttpConnectionManage
     exporter.timeout.FromMilliseconds(2000)
     resource = static_config_resource_detector_pb2.StaticConfigResourceDetectorConfig(
         attributes={
-            "istio.canonical_service": peer.canonical_service or peer.app or peer.workload,
-            "istio.canonical_revision": peer.canonical_revision or peer.version or "latest",
+            "istio.canonical_service": peer.service,
+            "istio.canonical_revision": peer.revision,
             "istio.namespace": peer.namespace,
         }
     )
