@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from byway.derive.authorization import access, access_at, mutual_tls
 from byway.derive.clusters import ClusterName, traffic_policy
 from byway.derive.endpoints import workload, workload_port
@@ -15,6 +17,7 @@ from byway.engine import Database, query
 from byway.model.destination import ConnectionLimits
 from byway.model.listener import GatewayListener, Inbound, InboundPort, Outbound
 from byway.model.names import RESERVED_PORTS
+from byway.model.policy import Access
 from byway.model.service import Protocol, Service, ServicePort
 from byway.model.workload import Interception, Workload, WorkloadPort
 
@@ -25,6 +28,19 @@ def inbound(db: Database, namespace: str, instance: str) -> Inbound | None:
     wanted = wanted_inbound(db, namespace, instance)
     before = STILL_OPEN(db, (namespace, instance))
     return both(wanted, before) if wanted is not None and before is not None else wanted
+
+
+@query
+def accepting(db: Database, namespace: str, instance: str) -> Inbound | None:
+    """`inbound` as listeners and clusters show it.
+
+    What HTTP requests may do comes with the routes: a rule for them leaves the listener, and all that hangs on it, alone.
+    """
+    side = inbound(db, namespace, instance)
+    if side is None:
+        return None
+    ports = (replace(port, access=Access()) if port.protocol.is_http else port for port in side.ports)
+    return replace(side, ports=tuple(ports))
 
 
 @query

@@ -8,6 +8,7 @@ Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/listener/v3/lis
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.address_pb2 import CidrRange
@@ -161,16 +162,17 @@ def _port_chain(port: InboundPort, side: Inbound, match: FilterChainMatch, *, is
     return chain
 
 
-def _reserved_chains() -> list[FilterChain]:
+@cache
+def _reserved_chains() -> tuple[FilterChain, ...]:
     """Connections that name one of the sidecar's own ports end here, in plain text or not: passed on, they would come back."""
-    return [
+    return tuple(
         FilterChain(
             name=f"reserved-{port}",
             filter_chain_match=FilterChainMatch(destination_port=UInt32Value(value=port)),
             filters=[_tcp_filter("reserved", BLACK_HOLE, [])],
         )
         for port in RESERVED_PORTS
-    ]
+    )
 
 
 def _other_chains(side: Inbound) -> list[FilterChain]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.any_pb2 import Any
+
 from byway.derive import clusters as derived_clusters
 from byway.derive import endpoints as derived_endpoints
 from byway.derive import listeners as derived_listeners
@@ -16,6 +18,7 @@ from byway.engine import Database, query
 from byway.model.egress import HostPattern
 from byway.model.listener import View
 from byway.model.names import BLACK_HOLE, INBOUND_SOURCE, ON_DEMAND_CLUSTER
+from byway.model.policy import Access, MutualTls
 from byway.model.route import VirtualHost
 from byway.xds import clusters, endpoints, listeners, routes
 from byway.xds.listeners import (
@@ -36,7 +39,7 @@ def listener_resource(db: Database, namespace: str, instance: str, name: str) ->
         out = derived_listeners.outbound(db, namespace, instance)
         return resource(name, listeners.outbound_listener(name, out)) if out else None
     if side == "inbound":
-        inward = derived_listeners.inbound(db, namespace, instance)
+        inward = derived_listeners.accepting(db, namespace, instance)
         found = listeners.inbound_listeners(f"inbound/{namespace}/{instance}", inward) if inward else ()
         return next((resource(name, listener) for listener in found if listener.name == name), None)
     port = name.rpartition("/")[2]
@@ -47,7 +50,7 @@ def listener_resource(db: Database, namespace: str, instance: str, name: str) ->
 @query
 def standing_clusters(db: Database, namespace: str, instance: str) -> tuple[str, ...]:
     """The clusters that this instance's proxy always holds: none of them is another service."""
-    inward = derived_listeners.inbound(db, namespace, instance)
+    inward = derived_listeners.accepting(db, namespace, instance)
     if inward is None:
         return (BLACK_HOLE,)
     own = (inbound_cluster_name(port) for port in inward.ports)
@@ -63,7 +66,7 @@ def instance_cluster_resource(db: Database, namespace: str, instance: str, name:
         return resource(name, clusters.original_destination_cluster(name))
     if name == INBOUND_PASS_THROUGH:
         return resource(name, clusters.original_destination_cluster(name, INBOUND_SOURCE))
-    inward = derived_listeners.inbound(db, namespace, instance)
+    inward = derived_listeners.accepting(db, namespace, instance)
     found = (port for port in (inward.ports if inward else ()) if inbound_cluster_name(port) == name)
     return next((resource(name, clusters.inbound_cluster(name, port)) for port in found), None)
 
@@ -146,7 +149,7 @@ def route_resource(db: Database, namespace: str, instance: str, name: str) -> Re
 @query
 def inbound_route_names(db: Database, namespace: str, instance: str) -> tuple[str, ...]:
     """The names of the route configurations to this instance's own application."""
-    inward = derived_listeners.inbound(db, namespace, instance)
+    inward = derived_listeners.accepting(db, namespace, instance)
     return tuple(inbound_routes_name(inward.workload, port) for port in inward.ports) if inward else ()
 
 
@@ -155,8 +158,16 @@ def _inbound_routes(db: Database, namespace: str, instance: str, name: str) -> R
     for port in inward.ports if inward else ():
         if inward is not None and inbound_routes_name(inward.workload, port) == name:
             cluster = inbound_cluster_name(port)
-            return resource(name, routes.inbound_configuration(name, port, cluster), (cluster,))
+            rules = inbound_rules(db, port.access, port.mutual_tls is MutualTls.STRICT)
+            return resource(name, routes.inbound_configuration(name, cluster, rules), (cluster,))
     return None
+
+
+@query
+def inbound_rules(db: Database, access: Access, needs_mutual_tls: bool) -> dict[str, Any]:
+    """Access rules as routes carry them: built once for all instances that have the same."""
+    del db  # everything is in the key
+    return routes.packed_rules(access, needs_mutual_tls=needs_mutual_tls)
 
 
 @query

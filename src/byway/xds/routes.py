@@ -5,6 +5,8 @@ Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
     HeaderMatcher,
@@ -23,11 +25,11 @@ from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import Pre
 from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.v3.percent_pb2 import FractionalPercent
+from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from byway.base.duration import Duration
-from byway.model.listener import InboundPort
-from byway.model.policy import MutualTls
+from byway.model.policy import Access
 from byway.model.report import Peer
 from byway.model.route import (
     Fault,
@@ -70,8 +72,13 @@ def on_demand_configuration(peer: Peer) -> RouteConfiguration:
     )
 
 
-def inbound_configuration(name: str, port: InboundPort, cluster: str) -> RouteConfiguration:
-    """The one route to the application, with the access rules that are judged before it."""
+def packed_rules(access: Access, *, needs_mutual_tls: bool) -> dict[str, Any]:
+    """What a route overrides the access filters with, by the filter's name."""
+    return {name: packed(rules) for name, rules in per_route(access, needs_mutual_tls=needs_mutual_tls).items()}
+
+
+def inbound_configuration(name: str, cluster: str, rules: Mapping[str, Any]) -> RouteConfiguration:
+    """The one route to the application, with the access rules (`packed_rules`) that are judged before it."""
     # An application may close an idle connection just as a request is sent on it; nothing was processed, so once more.
     retry = RetryPolicy(retry_on="reset-before-request", num_retries=UInt32Value(value=1))
     route = RouteMessage(
@@ -79,9 +86,8 @@ def inbound_configuration(name: str, port: InboundPort, cluster: str) -> RouteCo
         match=RouteMatch(prefix="/"),
         route=RouteAction(cluster=cluster, timeout=duration(Duration(0)), retry_policy=retry),
     )
-    rules = per_route(port.access, needs_mutual_tls=port.mutual_tls is MutualTls.STRICT)
     for filter_name, override in rules.items():
-        route.typed_per_filter_config[filter_name].CopyFrom(packed(override))
+        route.typed_per_filter_config[filter_name].CopyFrom(override)
     return RouteConfiguration(
         name=name,
         virtual_hosts=[VirtualHostMessage(name="application", domains=["*"], routes=[route])],

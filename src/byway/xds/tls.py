@@ -5,6 +5,7 @@ Envoy: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from envoy.config.core.v3.base_pb2 import TransportSocket
@@ -59,8 +60,9 @@ def sds(name: str) -> SdsSecretConfig:
     return SdsSecretConfig(name=name, sds_config=source)
 
 
+@lru_cache(maxsize=16)
 def inbound_socket(trust_domain: str, *, is_http: bool) -> TransportSocket:
-    """TLS that demands a certificate of the mesh's trust domain."""
+    """TLS that demands a certificate of the mesh's trust domain; one message for all who ask, to be copied."""
     matcher = SubjectAltNameMatcher(san_type=_SAN.URI, matcher=StringMatcher(prefix=f"spiffe://{trust_domain}/"))
     context = DownstreamTlsContext(
         common_tls_context=_common(_ACCEPTED_HTTP if is_http else _ACCEPTED_TCP, [matcher]),
