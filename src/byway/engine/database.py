@@ -16,7 +16,7 @@ from byway.engine import discard
 from byway.engine.cutoff import is_same
 from byway.engine.errors import NotSubscribed, QueryInsideWrite, WriteInsideQuery
 from byway.engine.fetch import fetch
-from byway.engine.input import AnyInput, Cell, Input, cell_of
+from byway.engine.input import AnyInput, Cell, Input, unread, write_unread
 from byway.engine.invalidation import invalidate
 from byway.engine.memo import CLEAN, NOTHING, Memo, Node
 from byway.engine.query import AnyQuery, Query
@@ -75,13 +75,15 @@ class Database(State):
         self._refuse_inside_query("set an input")
         table = self.cells.get(cell)
         node = None if table is None else table.get(key)
-        if is_same(cell.default if node is None else node.value, value):
+        if is_same(unread(self, cell, key) if node is None else node.value, value):
             return
         kept = cell.default if is_same(cell.default, value) else value
-        node = node or cell_of(self, cell, key)
         if not (self.n_writers and self.is_revised):
             self.revision += 1
             self.is_revised = True
+        if node is None:
+            write_unread(self, cell, key, kept)
+            return
         node.value = kept
         node.changed_at = self.revision
         if not node.dependants:

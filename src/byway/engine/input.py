@@ -1,7 +1,10 @@
 """Inputs: tables of cells that are written from outside and read by queries.
 
-A key that was never written reads as the default of its table, and reading it records the dependency on that absence:
-its cell exists as soon as a query has asked for it. So "absent" and "equal to the default" are one and the same.
+A key that was never written reads as the default of its table, and reading it records the dependency on that absence.
+So "absent" and "equal to the default" are one and the same.
+
+A cell is there as soon as a query has read its key, and is swept when none reads it any more. What was written under
+other keys is kept as it is, in `State.unread`: most of a large world is never asked for.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ class Cell(Node):
         return self.input, self.name
 
     def drop(self, state: State) -> bool:
-        if self.value is self.input.default:
-            del state.cells[self.input][self.name]
+        del state.cells[self.input][self.name]
+        write_unread(state, self.input, self.name, self.value)
         return False
 
 
@@ -55,7 +58,7 @@ class Input(Generic[K, V]):
             cell = db.cells[self][key]
         except KeyError:
             if reads is None:
-                return self.default
+                return cast("V", unread(db, self, key))
             cell = cell_of(db, self, key)
         if reads is not None:
             reads[cell] = None
@@ -69,10 +72,26 @@ AnyInput: TypeAlias = Input[Any, Any]
 
 
 def cell_of(state: State, table: AnyInput, key: Any) -> Cell:
-    """The cell of `key`; a new one, which reads as the default, if there is none yet."""
+    """The cell of `key`; a new one, with what was written under the key, if there is none yet."""
     cells = state.cells.setdefault(table, {})
     cell = cells.get(key)
     if cell is None:
         cell = cells[key] = Cell(table, key)
+        cell.value = state.unread.get(table, {}).pop(key, table.default)
         state.loose[cell] = None
     return cell
+
+
+def unread(state: State, table: AnyInput, key: Any) -> Any:
+    """What was written under a key without a cell."""
+    values = state.unread.get(table)
+    return table.default if values is None else values.get(key, table.default)
+
+
+def write_unread(state: State, table: AnyInput, key: Any, value: Any) -> None:
+    """Keep the value of a key without a cell; the default is kept by keeping nothing."""
+    values = state.unread.setdefault(table, {})
+    if value is table.default:
+        values.pop(key, None)
+    else:
+        values[key] = value

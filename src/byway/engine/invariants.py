@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from byway.engine.input import Cell
 from byway.engine.memo import CLEAN, NOTHING, STALE, Memo, Node
 from byway.engine.state import State
 
@@ -29,6 +28,10 @@ def _nodes(state: State) -> set[Node]:
 def _of_rest(state: State) -> Iterator[str]:
     if state.active or state.reads is not None or state.failure is not None:
         yield "a query is still running"
+    for table, values in state.unread.items():
+        for key, value in values.items():
+            if value is table.default or key in state.cells.get(table, {}):
+                yield f"{table}[{key!r}] is kept beside its cell, or though it is the default"
     if state.n_writers == 0 and state.is_attentive != (state.strict or state.on_event is not None):
         yield "the hot path is not what it should be"
 
@@ -36,6 +39,8 @@ def _of_rest(state: State) -> Iterator[str]:
 def _of_node(state: State, node: Node, nodes: set[Node]) -> Iterator[str]:
     if node.changed_at > state.revision:
         yield f"{node.key} changed in the future"
+    if len(set(node.dependants)) != len(node.dependants):
+        yield f"{node.key} believes to be read twice by one memo"
     for memo in node.dependants:
         if memo not in nodes:
             yield f"{node.key} is read by {memo}, which is gone"
@@ -48,9 +53,7 @@ def _of_node(state: State, node: Node, nodes: set[Node]) -> Iterator[str]:
 
 
 def _is_droppable(node: Node) -> bool:
-    if isinstance(node, Memo):
-        return node.subscription is None
-    return isinstance(node, Cell) and node.value is node.input.default
+    return not isinstance(node, Memo) or node.subscription is None
 
 
 def _of_memo(state: State, memo: Memo, nodes: set[Node]) -> Iterator[str]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from byway.engine.subscription import Subscription
 
 Arguments: TypeAlias = tuple[Any, ...]
+Dependants: TypeAlias = "tuple[Memo, ...] | set[Memo]"
+"""Most nodes have one or two, and a set of one is as large as the rest of the graph around it: a tuple while they are few."""
+
+_FEW: Final = 8
 
 # The states of a node. The order matters: invalidation enters those up to FAILED, and a read is answered at once
 # only from CLEAN, which is 0 so that the test is a test of truth.
@@ -63,12 +67,32 @@ class Node:
         self.state = state
         self.value = value
         self.changed_at = changed_at  # the revision in which `value` last became a different one
-        self.dependants: set[Memo] = set()  # exactly the memos whose `reads` hold this node
+        self.dependants: Dependants = ()  # exactly the memos whose `reads` hold this node
 
     @property
     def key(self) -> tuple[Any, Any]:
         """The public name: (input, key) or (query, arguments)."""
         raise AttributeError(f"{type(self).__name__} has no public name")
+
+    def gain(self, memo: Memo) -> None:
+        """Note a memo, not noted before, that reads this node."""
+        dependants = self.dependants
+        if isinstance(dependants, set):
+            dependants.add(memo)
+        elif len(dependants) < _FEW:
+            self.dependants = (*dependants, memo)
+        else:
+            self.dependants = {*dependants, memo}
+
+    def lose(self, memo: Memo) -> None:
+        """Note that the memo reads this node no more."""
+        dependants = self.dependants
+        if isinstance(dependants, tuple):
+            self.dependants = tuple(other for other in dependants if other is not memo)
+        elif len(dependants) > 1:
+            dependants.discard(memo)
+        else:
+            self.dependants = ()
 
     def drop(self, state: State) -> bool:
         """Forget this node, which nobody reads; says whether it was a memo that is gone now."""
@@ -110,11 +134,13 @@ class Memo(Node):
         self.reads = after
         for node in before:
             if node not in reads:
-                node.dependants.discard(self)
+                node.lose(self)
                 if not node.dependants:
                     state.loose[node] = None
+        known = frozenset(before)
         for node in after:
-            node.dependants.add(self)
+            if node not in known:
+                node.gain(self)
 
     def __str__(self) -> str:
         return self.query.call_text(self.arguments)

@@ -40,6 +40,7 @@ class State:
         "spent",
         "strict",
         "timer",
+        "unread",
     )
 
     def __init__(
@@ -52,7 +53,8 @@ class State:
         self.is_attentive = strict or on_event is not None  # a read of a clean memo must take the long way
         self.revision = START
 
-        self.cells: dict[AnyInput, dict[Any, Cell]] = {}
+        self.cells: dict[AnyInput, dict[Any, Cell]] = {}  # of the keys that a query has read
+        self.unread: dict[AnyInput, dict[Any, Any]] = {}  # what was written under other keys, but for defaults
         self.memos: dict[AnyQuery, dict[Arguments, Memo]] = {}
         self.counts: dict[AnyQuery, Counts] = {}  # same keys as `memos`
 

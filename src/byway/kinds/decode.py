@@ -16,11 +16,13 @@ from byway.kinds.finding import Findings
 from byway.kinds.labels import shown
 from byway.kinds.message import Message, Problem
 from byway.kinds.metadata import Metadata, metadata
+from byway.kinds.packing import packed
 from byway.kinds.path import child
 from byway.kinds.reader import FAILED, mismatch
 from byway.kinds.registry import BY_NAME, KINDS, Kind, is_mesh_group, names_in, split_api_version, supported
 from byway.kinds.resource import Resource, ResourceId
 from byway.kinds.schema import message, plan
+from byway.kinds.sharing import shared_text
 from byway.kinds.suggestion import closest
 
 _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
@@ -59,11 +61,11 @@ def resource_id(document: Document, default_namespace: str = "default") -> Resou
 def _resource(document: Document, identifier: ResourceId, meta: Metadata, spec: Message) -> Resource:
     return Resource(
         id=identifier,
-        api_version=document.body["apiVersion"],
+        api_version=shared_text(document.body["apiVersion"]),
         labels=meta.labels,
         annotations=meta.annotations,
         spec=spec,
-        document=document,
+        written=packed(document),
     )
 
 

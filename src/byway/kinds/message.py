@@ -41,8 +41,8 @@ class Check(msgspec.Struct, frozen=True):
     keys: bool = False
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The base of all typed specs and of the messages inside them."""
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """The base of all typed specs and of the messages inside them; frozen, they form no ring, and no collector need see them."""
 
     MESSAGE: ClassVar[str] = ""
     """Istio's full name of the message; its other fields are refused as not supported yet. Empty: Byway's or

@@ -15,6 +15,7 @@ from byway.kinds.message import Check, Problem
 from byway.kinds.path import child
 from byway.kinds.reader import FAILED
 from byway.kinds.registry import Kind
+from byway.kinds.sharing import shared_map
 
 _LABEL_NAMED = frozenset({"Service", "Namespace"})
 """Kinds whose name becomes one label of a DNS name."""
@@ -24,7 +25,9 @@ _SERVER_FIELDS = frozenset(
         "managedFields", "ownerReferences", "finalizers", "selfLink", "clusterName",
     }
 )  # fmt: skip
-_labels = reader.marked(reader.map_of(reader.text, reader.text), (Check(label_key, keys=True), Check(label_value)))
+_labels = reader.marked(
+    reader.map_of(reader.text, reader.text, is_plain=True), (Check(label_key, keys=True), Check(label_value))
+)
 _annotations = reader.marked(reader.map_of(reader.text, reader.text), (Check(label_key, keys=True),))
 _READERS = {"name": reader.text, "namespace": reader.text, "labels": _labels, "annotations": _annotations}
 
@@ -34,8 +37,8 @@ class Metadata(msgspec.Struct, frozen=True):
 
     name: str = ""
     namespace: str = ""
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=shared_map)
+    annotations: dict[str, str] = msgspec.field(default_factory=shared_map)
 
 
 def metadata(body: dict[str, Any], kind: Kind, default_namespace: str, findings: Findings) -> Metadata:

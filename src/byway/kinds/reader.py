@@ -15,6 +15,7 @@ from byway.kinds.labels import shown
 from byway.kinds.message import Between, Check, Problem
 from byway.kinds.path import child, item
 from byway.kinds.scalar import LOOSE_BOOLEANS
+from byway.kinds.sharing import shared_map, shared_text
 from byway.kinds.suggestion import closest
 
 Reader = Callable[[Any, str, Findings], Any]
@@ -48,7 +49,7 @@ def text(value: Any, path: str, findings: Findings) -> Any:
     """Text, at most `MAX_TEXT` characters."""
     if isinstance(value, str):
         if len(value) <= MAX_TEXT:
-            return value
+            return shared_text(value)
         problem = Problem(message=f"the text has more than {MAX_TEXT} characters", hint="shorten it")
     elif isinstance(value, (bool, int, float)):
         word = described(value).removeprefix("the number ")
@@ -118,7 +119,7 @@ def one_of(choices: tuple[str, ...], known: tuple[str, ...]) -> Reader:
 
     def read(value: Any, path: str, findings: Findings) -> Any:
         if isinstance(value, str) and value in usable:
-            return value
+            return usable[usable.index(value)]
         if not isinstance(value, str):
             problem = mismatch("one of " + ", ".join(usable), value, "write one of them")
         elif value in known:
@@ -151,8 +152,11 @@ def list_of(element: Reader) -> Reader:
     return read
 
 
-def map_of(key: Reader, entry: Reader) -> Reader:
-    """A mapping with keys of the user's choice; numbers as keys arrive as text."""
+def map_of(key: Reader, entry: Reader, *, is_plain: bool = False) -> Reader:
+    """A mapping with keys of the user's choice; numbers as keys arrive as text.
+
+    `is_plain` says that texts lead to texts or to whole numbers, as labels do: such maps are shared.
+    """
 
     def read(value: Any, path: str, findings: Findings) -> Any:
         if not isinstance(value, dict):
@@ -165,7 +169,9 @@ def map_of(key: Reader, entry: Reader) -> Reader:
             place = child(path, name)
             pair = (key(name, place, findings), entry(content, place, findings))
             entries[pair[0]] = pair[1]
-        return FAILED if FAILED in entries or any(content is FAILED for content in entries.values()) else entries
+        if FAILED in entries or any(content is FAILED for content in entries.values()):
+            return FAILED
+        return shared_map(tuple(entries.items())) if is_plain else entries
 
     return read
 
@@ -187,9 +193,8 @@ def marked(inner: Reader, marks: tuple[object, ...]) -> Reader:
         result = inner(value, path, findings)
         if result is FAILED:
             return result
-        problems = [(path, _outside(result, bound)) for bound in bounds]
-        problems += [problem for check in checks for problem in _judged(result, path, check)]
-        faults = [(place, problem) for place, problem in problems if problem is not None]
+        faults = [(path, problem) for bound in bounds if (problem := _outside(result, bound))]
+        faults += [fault for check in checks for fault in _judged(result, path, check)]
         for place, problem in faults:
             findings.add(place, problem)
         return FAILED if faults else result
@@ -204,11 +209,14 @@ def _outside(value: float, bound: Between) -> Problem | None:
     return Problem(code="out-of-range", message=f"{value} is out of range", hint=hint)
 
 
-def _judged(value: Any, path: str, check: Check) -> list[tuple[str, Problem | None]]:
+def _judged(value: Any, path: str, check: Check) -> list[tuple[str, Problem]]:
     match value:
         case tuple():
-            return [(item(path, index), check.problem(element)) for index, element in enumerate(value)]
+            found = ((index, check.problem(element)) for index, element in enumerate(value))
+            return [(item(path, index), problem) for index, problem in found if problem]
         case dict():
-            return [(child(path, key), check.problem(key if check.keys else entry)) for key, entry in value.items()]
+            judged = ((key, check.problem(key if check.keys else entry)) for key, entry in value.items())
+            return [(child(path, key), problem) for key, problem in judged if problem]
         case _:
-            return [(path, check.problem(value))]
+            problem = check.problem(value)
+            return [(path, problem)] if problem else []

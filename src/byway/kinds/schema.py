@@ -64,7 +64,8 @@ def _reader(hint: Any, enum_values: tuple[str, ...]) -> Reader:
     if origin is tuple:
         return reader.list_of(_reader(arguments[0], enum_values))
     if origin is dict:
-        return reader.map_of(_key_reader(arguments[0]), _reader(arguments[1], enum_values))
+        is_plain = _bare(arguments[1]) in (str, int)
+        return reader.map_of(_key_reader(arguments[0]), _reader(arguments[1], enum_values), is_plain=is_plain)
     if hint in _LEAVES:
         return _LEAVES[hint]
     assert isinstance(hint, type), f"no reader for {hint}"
@@ -74,8 +75,11 @@ def _reader(hint: Any, enum_values: tuple[str, ...]) -> Reader:
 
 def _key_reader(hint: Any) -> Reader:
     marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
-    base = typing.get_args(hint)[0] if marks else hint
-    return reader.marked(reader.number_key if base is int else reader.text, marks)
+    return reader.marked(reader.number_key if _bare(hint) is int else reader.text, marks)
+
+
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
 def message(form: type[Message], value: Any, path: str, findings: Findings) -> Any:

@@ -9,7 +9,7 @@ replica that assigns at the same state assigns the same. An explicit address is 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -57,7 +57,7 @@ def identified(document: Document) -> ResourceId:
     )
 
 
-def addresses(documents: Sequence[Document]) -> dict[ResourceId, str]:
+def addresses(documents: Iterable[Document]) -> dict[ResourceId, str]:
     """The addresses that stored documents hold; the first of two Services with the same one."""
     owners: dict[str, ResourceId] = {}
     for document in documents:

@@ -22,7 +22,7 @@ from byway.kinds.document import Document, document_from_json, document_json
 from byway.kinds.resource import ResourceId
 from byway.sources.admission import addresses, admitted, identified
 from byway.sources.errors import RevisionConflict, RevisionGone, StoreFault
-from byway.sources.source import HISTORY, Batch, Change, Put, Snapshot
+from byway.sources.source import HISTORY, Batch, Change, Put, Snapshot, Stored
 
 MAX_BYTES: Final = 1024**3
 _MAX_HISTORY_BYTES: Final = 64 * 1024**2
@@ -62,7 +62,9 @@ class Database:
         try:
             with self._faults():
                 self._prepare(max_bytes)
-                self._addresses = addresses(self.load().documents)
+                query = "SELECT document FROM resources WHERE kind = 'Service' ORDER BY namespace, name"
+                services = self._connection.execute(query)
+                self._addresses = addresses(document_from_json(row[0]) for row in services)
         except BaseException:
             self._connection.close()
             raise
@@ -87,8 +89,8 @@ class Database:
         """Everything, at the current revision."""
         with self._faults():
             revision = self._revision()
-            rows = self._connection.execute("SELECT document FROM resources ORDER BY kind, namespace, name").fetchall()
-            return Snapshot(revision, tuple(document_from_json(row[0]) for row in rows))
+            rows = self._connection.execute("SELECT document FROM resources ORDER BY kind, namespace, name")
+            return Snapshot(revision, Stored(row[0] for row in rows))
 
     def commit(self, changes: Sequence[Change], expected: int | None) -> int:
         """Make the changes in one transaction; the revision afterwards."""

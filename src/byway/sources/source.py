@@ -9,13 +9,13 @@ out of it; - a Service without an address gets one when it is first seen, and ke
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Final, Protocol, overload
 
 import msgspec
 
 from byway.base.diagnostics import Diagnostic
-from byway.kinds.document import Document
+from byway.kinds.document import Document, document_from_json
 from byway.kinds.resource import ResourceId
 
 HISTORY: Final = 1000
@@ -37,11 +37,42 @@ class Remove(msgspec.Struct, frozen=True, tag=True):
 Change = Put | Remove
 
 
+class Stored(Sequence[Document]):
+    """Documents as a store has them, each read anew when it is taken.
+
+    All of a large mesh at once, read, would take several times what is made of them; and what is made of them shares their
+    texts, so that this memory would never be whole again.
+    """
+
+    def __init__(self, contents: Iterable[bytes]) -> None:
+        """The documents that `document_json` wrote; `msgspec.MsgspecError` where it did not."""
+        self._contents = tuple(contents)
+        for content in self._contents:
+            document_from_json(content)
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Document, ...]: ...
+    def __getitem__(self, index: int | slice) -> Document | tuple[Document, ...]:
+        if isinstance(index, slice):
+            return tuple(document_from_json(content) for content in self._contents[index])
+        return document_from_json(self._contents[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as documents have none
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """All documents at one revision, in the order of their ids; `diagnostics` tell of what could not be read."""
 
     revision: int
-    documents: tuple[Document, ...] = ()
+    documents: Sequence[Document] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 

@@ -15,6 +15,7 @@ from byway.base.duration import Duration
 from byway.kinds.document import Document
 from byway.kinds.encode import resource_yaml
 from byway.kinds.message import Message
+from byway.kinds.packing import packed
 from byway.kinds.registry import BY_NAME
 from byway.kinds.resource import Resource, ResourceId
 
@@ -41,7 +42,7 @@ def written(
         labels=dict(labels or {}),
         annotations=dict(annotations or {}),
         spec=spec,
-        document=Document(body),
+        written=packed(Document(body)),
     )
 
 

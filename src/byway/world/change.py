@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import msgspec
 
 from byway.kinds.resource import Resource, ResourceId
@@ -17,3 +19,11 @@ class Change(msgspec.Struct, frozen=True):
     def ids(self) -> frozenset[ResourceId]:
         """Every resource that the change touches."""
         return frozenset((*(resource.id for resource in self.puts), *self.removes))
+
+    def only(self, ids: Set[ResourceId]) -> Change:
+        """The part of it that is about `ids`."""
+        return Change(tuple(r for r in self.puts if r.id in ids), tuple(i for i in self.removes if i in ids))
+
+    def without(self, ids: Set[ResourceId]) -> Change:
+        """The part of it that is not about `ids`."""
+        return Change(tuple(r for r in self.puts if r.id not in ids), tuple(i for i in self.removes if i not in ids))

@@ -19,79 +19,65 @@ STARTED_WITH: Input[str, MeshDefaults] = Input("started-with", default=MeshDefau
 
 
 class World:
-    """All resources of the mesh, with their index, in one database."""
+    """All resources of the mesh, with their index, in one database: what is there, the database alone holds."""
 
     def __init__(self, database: Database, defaults: MeshDefaults | None = None) -> None:
         self._database = database
-        self._resources: dict[ResourceId, Resource] = {}
-        self._index: dict[Cell, frozenset[ResourceId]] = {}
-        self._branches: dict[Cell, dict[str, None]] = {}
+        self._n_resources = 0
         database.set(STARTED_WITH, "mesh", defaults or MeshDefaults())
 
     def __len__(self) -> int:
-        return len(self._resources)
+        return self._n_resources
 
     def resource(self, resource_id: ResourceId) -> Resource | None:
         """The resource of this id."""
-        return self._resources.get(resource_id)
+        return RESOURCE(self._database, resource_id)
 
     def resources(self, kind: str, namespace: str = "", name: str = "") -> tuple[Resource, ...]:
         """The resources of a kind, sorted by id; an empty namespace or name means all."""
-        namespaces = [namespace] if namespace else sorted(self._branches.get(("kind", kind), ()))
-        ids = (i for where in namespaces for i in sorted(self._index.get(("kind", kind, where), ())))
-        return tuple(self._resources[i] for i in ids if not name or i.name == name)
+        namespaces = [namespace] if namespace else sorted(BRANCHES(self._database, ("kind", kind)))
+        ids = (i for where in namespaces for i in INDEX(self._database, ("kind", kind, where)))
+        found = (self.resource(i) for i in ids if not name or i.name == name)
+        return tuple(resource for resource in found if resource is not None)
 
     def apply(self, change: Change) -> Change:
         """Makes the change in one revision and returns its inverse."""
-        undo_puts = tuple(self._resources[i] for i in sorted(change.ids) if i in self._resources)
-        undo_removes = tuple(i for i in sorted(change.ids) if i not in self._resources)
+        before = [(i, self.resource(i)) for i in sorted(change.ids)]
         moves: dict[Cell, dict[ResourceId, bool]] = {}  # each cell is made anew once, however many come and go
         with self._database.write():
             for resource_id in change.removes:
                 self._replace(resource_id, None, moves)
             for resource in change.puts:
                 self._replace(resource.id, resource, moves)
-            for cell, members in moves.items():
-                self._move(cell, members)
-        return Change(undo_puts, undo_removes)
+            self._move(moves)
+        return Change(
+            tuple(resource for _, resource in before if resource is not None),
+            tuple(resource_id for resource_id, resource in before if resource is None),
+        )
 
     def _replace(
         self, resource_id: ResourceId, resource: Resource | None, moves: dict[Cell, dict[ResourceId, bool]]
     ) -> None:
-        old = self._resources.get(resource_id)
+        old = self.resource(resource_id)
         before = cells(old) if old is not None else frozenset()
         after = cells(resource) if resource is not None else frozenset()
         for cell in before - after:
             moves.setdefault(cell, {})[resource_id] = False
         for cell in after - before:
             moves.setdefault(cell, {})[resource_id] = True
-        if resource is None:
-            self._resources.pop(resource_id, None)
-            self._database.remove(RESOURCE, resource_id)
-        else:
-            self._resources[resource_id] = resource
-            self._database.set(RESOURCE, resource_id, resource)
+        self._n_resources += (resource is not None) - (old is not None)
+        self._database.set(RESOURCE, resource_id, resource)
 
-    def _move(self, cell: Cell, members: dict[ResourceId, bool]) -> None:
-        before = self._index.get(cell, frozenset())
-        gone = [resource_id for resource_id, is_in in members.items() if not is_in]
-        after = before.difference(gone).union(i for i, is_in in members.items() if is_in)
-        if after:
-            self._index[cell] = after
+    def _move(self, moves: dict[Cell, dict[ResourceId, bool]]) -> None:
+        branches: dict[Cell, dict[str, bool]] = {}
+        for cell, members in moves.items():
+            before = INDEX(self._database, cell)
+            gone = {resource_id for resource_id, is_in in members.items() if not is_in}
+            after = before.moved(gone, members.keys() - gone)
             self._database.set(INDEX, cell, after)
-        else:
-            self._index.pop(cell, None)
-            self._database.remove(INDEX, cell)
-        if bool(before) != bool(after):
-            self._branch(cell, is_there=bool(after))
-
-    def _branch(self, cell: Cell, *, is_there: bool) -> None:
-        under = stem(cell)
-        if under is None:
-            return
-        branches = self._branches.setdefault(under, {})
-        if is_there:
-            branches[cell[-1]] = None
-        else:
-            branches.pop(cell[-1], None)
-        self._database.set(BRANCHES, under, frozenset(branches))
+            under = stem(cell)
+            if under is not None and bool(before) != bool(after):
+                branches.setdefault(under, {})[cell[-1]] = bool(after)
+        for under, ends in branches.items():
+            there = {*BRANCHES(self._database, under), *ends}
+            self._database.set(BRANCHES, under, frozenset(end for end in there if ends.get(end, True)))

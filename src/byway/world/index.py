@@ -21,10 +21,11 @@ from byway.kinds.resource import Resource, ResourceId
 from byway.model.host import full_host
 from byway.model.labels import Labels, labels_of
 from byway.model.names import service_host
+from byway.world.ids import NOBODY, Ids
 
 Cell = tuple[str, ...]
 
-INDEX: Input[Cell, frozenset[ResourceId]] = Input("index", default=frozenset())
+INDEX: Input[Cell, Ids] = Input("index", default=NOBODY)
 
 BRANCHES: Input[Cell, frozenset[str]] = Input("branches", default=frozenset())
 """For a stem: the last parts of all cells that begin with it and are not empty."""
@@ -46,15 +47,15 @@ def stem(cell: Cell) -> Cell | None:
 def ids_of_kind(db: Database, kind: str) -> Iterator[ResourceId]:
     """Every resource of a kind, sorted."""
     for namespace in sorted(BRANCHES(db, ("kind", kind))):
-        yield from sorted(INDEX(db, ("kind", kind, namespace)))
+        yield from INDEX(db, ("kind", kind, namespace))
 
 
 def labelled(db: Database, selector: Labels, namespace: str = "") -> Iterator[ResourceId]:
     """The instances that `selector` may select, in one namespace or in all, sorted: its rarest pair's; all, if it is empty."""
     for where in [namespace] if namespace else sorted(BRANCHES(db, ("kind", "WorkloadEntry"))):
-        pairs: list[frozenset[ResourceId]] = [INDEX(db, ("workload-label", where, *pair)) for pair in selector]
+        pairs = [INDEX(db, ("workload-label", where, *pair)) for pair in selector]
         rarest = min(pairs, key=len) if pairs else INDEX(db, ("kind", "WorkloadEntry", where))
-        yield from sorted(rarest)
+        yield from rarest
 
 
 def first_pair(labels: dict[str, str]) -> Cell:

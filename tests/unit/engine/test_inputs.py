@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from byway.engine import Database, Input, query
+from byway.engine.invariants import broken_invariants
 from tests.unit.engine.conftest import Log
 
 text: Input[str, str | None] = Input("text", default=None)
+
+
+def kept(db: Database, table: Input[str, Any]) -> dict[str, Any]:
+    """All that the database remembers of a table."""
+    return {**db.cells.get(table, {}), **db.unread.get(table, {})}
 
 
 @query
@@ -45,7 +53,7 @@ def test_what_is_set_and_removed_without_a_reader_leaves_nothing_behind() -> Non
         db.remove(text, key)
         assert text(db, "never set") is None
     db.sweep()
-    assert db.cells[text] == {}
+    assert kept(db, text) == {}
 
 
 def test_what_is_removed_long_after_it_was_set_leaves_nothing_behind() -> None:
@@ -54,7 +62,7 @@ def test_what_is_removed_long_after_it_was_set_leaves_nothing_behind() -> None:
     db.sweep()
     db.remove(text, "a")
     db.sweep()
-    assert db.cells[text] == {}
+    assert kept(db, text) == {}
 
 
 def test_a_value_equal_to_the_default_is_the_default() -> None:
@@ -64,7 +72,7 @@ def test_a_value_equal_to_the_default_is_the_default() -> None:
     db.set(words, "a", [])
     assert words(db, "a") is words.default
     db.sweep()
-    assert db.cells[words] == {}
+    assert kept(db, words) == {}
 
 
 def test_the_same_object_is_no_change_even_if_it_does_not_equal_itself() -> None:
@@ -81,7 +89,7 @@ def test_an_absence_nobody_asks_for_any_more_leaves_nothing_behind() -> None:
     shout(db, "a")
     assert len(db.cells[text]) == 1
     assert db.sweep() == 1
-    assert db.cells[text] == {}
+    assert kept(db, text) == {}
 
 
 def test_tables_of_the_same_name_are_different_tables() -> None:
@@ -89,3 +97,26 @@ def test_tables_of_the_same_name_are_different_tables() -> None:
     db = Database()
     db.set(text, "a", "hello")
     assert twin(db, "a") is None
+
+
+def test_only_what_a_query_has_read_has_a_cell() -> None:
+    db = Database()
+    db.set(text, "a", "hello")
+    db.set(text, "b", "you")
+    assert (text(db, "a"), text(db, "b")) == ("hello", "you")
+    assert (db.cells.get(text, {}), db.unread[text]) == ({}, {"a": "hello", "b": "you"})
+    db.subscribe(shout, "a")
+    assert [root.value(db) for root in db.changed()] == ["HELLO"]
+    assert (list(db.cells[text]), db.unread[text]) == (["a"], {"b": "you"})
+    assert broken_invariants(db) == []
+
+
+def test_what_no_query_reads_any_more_keeps_its_value_without_a_cell() -> None:
+    db = Database()
+    db.set(text, "a", "hello")
+    shout(db, "a")
+    db.set(text, "a", "good bye")
+    assert db.sweep() == 1
+    assert (db.cells[text], db.unread[text]) == ({}, {"a": "good bye"})
+    assert (text(db, "a"), shout(db, "a")) == ("good bye", "GOOD BYE")
+    assert broken_invariants(db) == []

@@ -78,3 +78,25 @@ def test_a_swept_root_can_be_held_again() -> None:
     assert db.sweep() == 1
     root = db.subscribe(chosen)
     assert db.changed() == [root]
+
+
+@query
+def among(db: Database, key: str, reader: int) -> int:
+    return number(db, key) + reader
+
+
+def test_many_readers_of_one_input_come_and_go() -> None:
+    """Few readers are kept otherwise than many: up to many and back again, each of them is told."""
+    db = Database()
+    for n_readers in (1, 8, 9, 30, 9, 8, 2, 1, 0, 9):
+        for reader in range(n_readers):
+            db.subscribe(among, "a", reader)
+        db.changed()
+        db.set(number, "a", db.revision + 1)
+        assert len(db.changed()) == n_readers
+        assert broken_invariants(db) == []
+        for reader in range(n_readers):
+            db.unsubscribe(among, "a", reader)
+        assert db.sweep() == n_readers
+        assert broken_invariants(db) == []
+    assert db.cells[number] == {}

@@ -16,7 +16,7 @@ from byway.kinds.message import Message
 from byway.kinds.registry import KINDS
 
 REFERENCE = Path(__file__).parents[3].parent / "shared" / "reference" / "istio-api.json"
-OWN = {"istio.mesh.v1alpha1.MeshConfig": {"defaultHttpTimeout"}}
+OWN = {"istio.mesh.v1alpha1.MeshConfig": {"defaultHttpTimeout", "discovery"}}
 """Byway's own additions to Istio's messages."""
 
 

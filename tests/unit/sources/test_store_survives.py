@@ -142,6 +142,33 @@ async def test_a_damaged_store_is_said_to_be_damaged(tmp_path: Path, written: An
         await StoreSource.open(path)
 
 
+async def test_a_damaged_document_is_found_when_all_are_loaded(tmp_path: Path, written: Any) -> None:
+    """Documents are read one by one, long after: what is wrong with one must be said before."""
+    path = tmp_path / "store.sqlite"
+    store = await StoreSource.open(path)
+    await store.commit([Put(written.policy(name)) for name in ("a", "b")])
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE resources SET document = ? WHERE name = 'b'", (b'{"body":{"kind":',))
+    connection.close()
+    store = await StoreSource.open(path)
+    with pytest.raises(StoreFault, match="it is damaged"):
+        await store.load()
+    await store.close()
+
+
+async def test_what_was_loaded_can_be_taken_one_by_one_in_parts_and_again(tmp_path: Path, written: Any) -> None:
+    puts = [Put(written.policy(name)) for name in ("a", "b", "c")]
+    store = await StoreSource.open(tmp_path / "store.sqlite")
+    await store.commit(puts)
+    found = (await store.load()).documents
+    await store.close()
+    wanted = tuple(put.document for put in puts)
+    assert (len(found), found[0], found[1:], tuple(found)) == (3, wanted[0], wanted[1:], wanted)
+    assert found == wanted
+    assert found != wanted[:2]
+
+
 async def test_a_store_of_a_later_format_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     connection = sqlite3.connect(path)
