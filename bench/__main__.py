@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from bench import convergence, fleet, growth, latency, mass, push
+from bench import convergence, cost, edits, fleet, growth, latency, mass, prover, push, sidecars
 from bench.machine import after_run, processor_time, this_machine
 from bench.page import LATEST, PAGE, ROOT, Run, stored, write
 from bench.process import BenchFailed
@@ -29,8 +29,8 @@ from byway.base.errors import BywayError
 
 _FOLDER: Final = "byway-bench-"
 _OLD_S: Final = 3600.0
-_WITH_ROOT: Final = ("latency", "fleet")
-_SCALE: Final = ("growth", "push", "memory", "churn", "convergence")
+_WITH_ROOT: Final = ("latency", "cost", "fleet", "sidecars", "edits")
+_SCALE: Final = ("growth", "prover", "push", "memory", "churn", "convergence")
 GROUPS: Final = (*_WITH_ROOT, *_SCALE)
 
 
@@ -69,8 +69,12 @@ def _measured(scope: Scope, groups: tuple[str, ...]) -> int:
         folder.chmod(0o755)  # Envoys run as a user of their own, and read their configuration here
         measures: dict[str, Callable[[], tuple[Result, ...]]] = {
             "latency": lambda: latency.results(scope, envoy, folder, progress),
+            "cost": lambda: cost.results(scope, envoy, folder, progress),
             "fleet": lambda: fleet.results(scope, folder, progress),
+            "edits": lambda: edits.results(scope, folder, progress),
+            "sidecars": lambda: sidecars.results(scope, envoy, folder, progress),
             "growth": lambda: growth.results(scope, progress),
+            "prover": lambda: prover.results(scope, progress),
             "push": lambda: push.results(scope, progress),
             "memory": lambda: mass.memory(scope, folder, progress),
             "churn": lambda: mass.churn(scope, progress),

@@ -23,7 +23,7 @@ from byway.model.names import PORT_INBOUND, PORT_OUTBOUND, PROXY_UID
 
 _TYPES: Final = "type.googleapis.com/envoy"
 _LIFE: Final = dt.timedelta(hours=2)
-_SPIFFE: Final = "spiffe://bare.test/"
+SPIFFE: Final = "spiffe://bare.test/"
 
 
 def command(place: Place, envoy: Path, config: Path) -> tuple[str, ...]:
@@ -55,15 +55,15 @@ def write_server_config(path: Path, identity: tuple[str, str, str]) -> Path:
     return _write(path, PORT_INBOUND, chain, _cluster("application", "127.0.0.1", {"http_protocol_options": {}}))
 
 
-def identities(*names: str) -> tuple[tuple[str, str, str], ...]:
-    """For each name: its certificate, its key and the authority's certificate, as PEM."""
+def identities(*uris: str) -> tuple[tuple[str, str, str], ...]:
+    """For each SPIFFE id: its certificate, its key and the authority's certificate, as PEM."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bare")])
     authority = _certificate(name, authority_key, name, authority_key, None)
     found = []
-    for subject in names:
+    for uri in uris:
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = _certificate(x509.Name([]), key, name, authority_key, f"{_SPIFFE}{subject}")
+        leaf = _certificate(x509.Name([]), key, name, authority_key, uri)
         found.append((_pem(leaf), _key_pem(key), _pem(authority)))
     return tuple(found)
 
@@ -109,7 +109,7 @@ def _tls(identity: tuple[str, str, str]) -> dict[str, Any]:
         "tls_certificates": [{"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}],
         "validation_context": {
             "trusted_ca": {"inline_string": authority},
-            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"prefix": _SPIFFE}}],
+            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"prefix": SPIFFE}}],
         },
     }
 

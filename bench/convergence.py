@@ -35,7 +35,7 @@ def results(scope: Scope, progress: Progress) -> tuple[Result, ...]:
         f"{scope.n_examples} random sequences of edits, calls, refusals, lost streams, restarts of proxies and of the control "
         f"plane, time and tidying, {len(POSTS)} fake proxies on the real session, hub, engine and catalogue, in memory; after a "
         "reconnect a host that was asked for by another spelling may stay as long as the mesh has a host of that very name, "
-        "and a cluster whose endpoints were lost with a stream, or refused, waits for Envoy's own time-out"
+        "and a cluster whose endpoints were refused waits for Envoy's own time-out"
     )
     return (
         Result(

@@ -17,6 +17,7 @@ import msgspec
 from bench.process import BenchFailed, output
 from byway.agent.interception.network import unused_subnet
 from byway.agent.interception.rules import workload_rules
+from byway.model.names import VIP_NETWORK
 
 _NAMESPACES: Final = Path("/run/netns")
 _PREFIX: Final = "bwbench"
@@ -54,6 +55,7 @@ class Ground(msgspec.Struct, frozen=True):
             _ip(f"-n {place.namespace} {line}")
         if is_intercepted:
             output((*place.entered, "iptables-restore", "-w", "10"), _LIMIT_S, stdin=workload_rules())
+            _ip(f"-n {place.namespace} route add {VIP_NETWORK} dev {_LINK}")  # it is intercepted, but must have a way out
         return place
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from bench.plane import Plane
 from bench.process import output
-from bench.result import Goal, Result, figure
+from bench.result import Curve, Goal, Result, figure
 from bench.scope import Progress, Scope
 from byway.testing.fleet import Fleet, posts
 from byway.testing.generated_mesh import GeneratedMesh, entry, routes
@@ -64,6 +64,10 @@ def _start(grown: dict[int, Grown]) -> Result:
         how=f"responses to a fake proxy that starts and calls 5 services, mesh of {_START_SIZES[0]} → {_START_SIZES[1]:,}",
         detail=f"{bytes_of}; {many.n_start_resources} resources",
         group=GROUP,
+        curve=Curve(
+            title="Bytes sent to a starting sidecar that calls 5 services", unit="bytes", x_axis="services in the mesh",
+            x=tuple(f"{n:,}" for n in grown), lines={"lazy": tuple(float(one.start_bytes) for one in grown.values())},
+        ),
     )
 
 

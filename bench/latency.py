@@ -130,13 +130,14 @@ def _round(number: int, ways: dict[WayName, Way], scope: Scope, progress: Progre
     for n in CONNECTIONS:
         for turn in range(len(WAYS)):
             name = WAYS[(turn + number) % len(WAYS)]
-            seen[name, n] = _visit(ways[name], n, scope.burst_s)
+            seen[name, n] = visit(ways[name], n, scope.burst_s)
     told = ", ".join(f"{name} {figure(seen[name, 1].seen.p50_us)}" for name in WAYS)
     progress.say(f"latency, round {number + 1} of {scope.n_rounds}; p50 at one connection in µs: {told}")
     return seen
 
 
-def _visit(way: Way, n_connections: int, seconds: float) -> Visit:
+def visit(way: Way, n_connections: int, seconds: float) -> Visit:
+    """One burst over a way."""
     before = sum(map(processor_seconds, way.proxies))
     seen = burst(way.entered, way.url, n_connections=n_connections, seconds=seconds)
     return Visit(seen, sum(map(processor_seconds, way.proxies)) - before)

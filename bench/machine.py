@@ -30,11 +30,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time that the hypervisor gave to others during the run."""
 
 
-class ProcessorTime(msgspec.Struct, frozen=True):
+class ProcessorTime(msgspec.Struct, frozen=True, kw_only=True):
     """Ticks of all processors since boot."""
 
     total: int
     stolen: int
+    idle: int
+
+    def busy_seconds_since(self, before: ProcessorTime) -> float:
+        """Processor time that all processes of the machine have used since `before`."""
+        return (self.total - self.idle - before.total + before.idle) / os.sysconf("SC_CLK_TCK")
 
     def stolen_percent_since(self, before: ProcessorTime) -> float:
         """The share of the time since `before` that was stolen, in percent."""
@@ -44,7 +49,7 @@ class ProcessorTime(msgspec.Struct, frozen=True):
 def processor_time() -> ProcessorTime:
     """The ticks until now."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    return ProcessorTime(sum(ticks[:8]), ticks[7])
+    return ProcessorTime(total=sum(ticks[:8]), stolen=ticks[7], idle=ticks[3] + ticks[4])
 
 
 def this_machine(envoy_version: str) -> Machine:

@@ -6,12 +6,13 @@ mesh on the machine may share those.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import httpx
 import msgspec
 
 from bench.process import BenchFailed, descendants, output, running, wait, words
+from byway.agent.envoy_admin import EnvoyAdmin
 from byway.agent.layout import Layout
 from byway.agent.processes import read_record
 
@@ -27,7 +29,7 @@ _FIRST_PORT: Final = 20_000
 _N_PORTS: Final = 10_000
 _offsets: Final = iter(range(_N_PORTS))
 _START_S: Final = 130.0  # longer than a start takes to give up and say why
-_LIFE_S: Final = 900
+LIFE_S: Final = 900
 _LIMIT_S: Final = 30.0
 
 
@@ -51,6 +53,27 @@ class BenchMesh:
     def envoy(self, instance: str) -> int:
         """The pid of an instance's Envoy."""
         return self._pid(self._layout.workload(instance).record("envoy"))
+
+    def application(self, instance: str) -> int:
+        """The pid of an instance's application."""
+        return self._pid(self._layout.workload(instance).record("app"))
+
+    def dump(self, instance: str) -> dict[str, Any]:
+        """All that an instance's Envoy holds, told by itself."""
+        envoy = EnvoyAdmin(self._layout.workload(instance).admin_socket)
+        answer = asyncio.run(envoy.answer("GET", "/config_dump?include_eds"))
+        held: dict[str, Any] = msgspec.json.decode(answer.body)
+        return held
+
+    def is_live(self, instance: str) -> bool:
+        """Whether an instance's Envoy has its first configuration and serves, told by itself."""
+        return asyncio.run(EnvoyAdmin(self._layout.workload(instance).admin_socket).is_live())
+
+    def n_clusters(self, instance: str) -> int:
+        """How many clusters an instance's Envoy holds, told by itself; some are its own."""
+        envoy = EnvoyAdmin(self._layout.workload(instance).admin_socket)
+        answer = asyncio.run(envoy.answer("GET", "/stats?filter=^cluster_manager.active_clusters$"))
+        return int(answer.body.decode().partition(":")[2])
 
     def agent(self) -> int:
         """The pid of the agent."""
@@ -101,7 +124,13 @@ class BenchMesh:
 
     def delete(self, kind: str, name: str, namespace: str) -> None:
         """Deletes one resource."""
-        self._write("/api/delete", {"targets": [{"kind": kind, "name": name}], "namespace": namespace})
+        self.delete_all([(kind, name, namespace)])
+
+    def delete_all(self, targets: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+        """Deletes resources (kind, name and namespace) at once; the rollout as the API reports it."""
+        named = [{"kind": kind, "name": name, "namespace": namespace} for kind, name, namespace in targets]
+        rollout: dict[str, Any] = self._write("/api/delete", {"targets": named, "namespace": "default"})["rollout"]
+        return rollout
 
     def _write(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         token = (self._state / "token").read_text().strip()
@@ -127,13 +156,13 @@ class BenchMesh:
 
 
 @contextlib.contextmanager
-def running_mesh(file: Path, folder: Path) -> Iterator[BenchMesh]:
+def running_mesh(file: Path, folder: Path, life_s: int = LIFE_S) -> Iterator[BenchMesh]:
     """Runs the mesh of a file until all is ready, and takes it down afterwards, whatever happened."""
     state, log = folder / "state", folder / "up.log"
     admin, xds = (f"127.0.0.1:{free_port()}" for _ in range(2))
     command = (
         *(*_BYWAY, "up", "-f", str(file), "--state", str(state), "--admin", admin, "--xds", xds),
-        *("--for", str(_LIFE_S)),
+        *("--for", str(life_s)),
     )
     try:
         with running(command, log, end=signal.SIGINT) as process:

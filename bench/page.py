@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.machine import Machine
-from bench.result import Goal, Result, figure
+from bench.result import Curve, Goal, Result, figure
 from bench.scope import Scope
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def write(run: Run) -> None:
     before = {result.name: result.value for result in stored()}
     PAGE.write_text(page(run, before))
     LATEST.parent.mkdir(exist_ok=True)
-    LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(_document(run)), indent=2) + b"\n")
+    LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(document(run)), indent=2) + b"\n")
 
 
 def page(run: Run, before: dict[str, float]) -> str:
@@ -50,7 +50,9 @@ def page(run: Run, before: dict[str, float]) -> str:
     parts = [_HEAD, _about(run)]
     measured = {result.name for result in run.results}
     for group, members in groupby(run.everything, key=lambda result: result.group):
-        parts.append(f"## {group}\n\n{_table(list(members), before, measured)}\n")
+        results = list(members)
+        parts.append(f"## {group}\n\n{_table(results, before, measured)}\n")
+        parts += [_picture(result.curve) for result in results if result.curve is not None]
     return "\n".join([*parts, _TAIL])
 
 
@@ -74,11 +76,29 @@ def _table(results: Sequence[Result], before: dict[str, float], measured: set[st
     return "\n".join(lines)
 
 
+def _picture(curve: Curve) -> str:
+    """A drawing that the page's reader makes of it; the lines come in the order in which they are named."""
+    named = ", ".join(curve.lines)
+    lines = "\n".join(f"    line [{', '.join(f'{value:g}' for value in values)}]" for values in curve.lines.values())
+    top = max(value for values in curve.lines.values() for value in values)
+    return (
+        f"{curve.title}, by {curve.x_axis}: {named}.\n\n```mermaid\nxychart-beta\n"
+        f'    title "{curve.title}: {named}"\n'
+        f'    x-axis "{curve.x_axis}" [{", ".join(_quoted(x) for x in curve.x)}]\n'
+        f'    y-axis "{curve.unit}" 0 --> {1.1 * top:.0f}\n{lines}\n```\n'
+    )
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
 def _marked(verdict: str) -> str:
     return f"**{verdict}**" if verdict == "missed" else verdict
 
 
-def _document(run: Run) -> dict[str, Any]:
+def document(run: Run) -> dict[str, Any]:
+    """What is stored of a run, for programs and for the next one."""
     return {
         "machine": msgspec.to_builtins(run.machine),
         "scope": run.scope.name,
@@ -91,6 +111,7 @@ def _document(run: Run) -> dict[str, Any]:
                 "how": result.how,
                 "detail": result.detail,
                 "group": result.group,
+                "curve": msgspec.to_builtins(result.curve),
             }
             for result in run.everything
         },
@@ -100,10 +121,14 @@ def _document(run: Run) -> dict[str, Any]:
 def stored() -> tuple[Result, ...]:
     """The figures of the stored run; none where there is no run."""
     try:
-        kept = msgspec.json.decode(LATEST.read_bytes()).get("results", {})
+        return results_in(msgspec.json.decode(LATEST.read_bytes()))
     except (FileNotFoundError, msgspec.DecodeError):
         return ()
-    return tuple(_result(name, found) for name, found in kept.items())
+
+
+def results_in(kept: dict[str, Any]) -> tuple[Result, ...]:
+    """The figures of a stored run's content."""
+    return tuple(_result(name, found) for name, found in kept.get("results", {}).items())
 
 
 def _result(name: str, found: dict[str, Any]) -> Result:
@@ -116,6 +141,7 @@ def _result(name: str, found: dict[str, Any]) -> Result:
         goal=None if goal is None else Goal(goal),
         detail=found.get("detail", ""),
         group=found.get("group", ""),
+        curve=msgspec.convert(found.get("curve"), Curve | None),
     )
 
 

@@ -1,7 +1,7 @@
 """A control plane as the scale benches and tests run it: the real engine, catalogue, hub and writer over a generated world.
 
 Two things are not as in production, so that a thousand proxies can be run beside it on two cores: it listens in the clear,
-and it takes a proxy's word for who it is (`node`). What Envoy would accept is not asked: the prover has benches of its own.
+and it takes a proxy's word for who it is (`node`). What Envoy would accept is asked only where a prover is given.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from byway.ads.hub import Hub, Pace
 from byway.ads.rollout import Rollout
 from byway.ads.server import SERVER_OPTIONS, Limits, discovery_handlers
 from byway.app.catalogue import MeshCatalogue
+from byway.app.proof import Prover
 from byway.app.proposal import Proposals
 from byway.app.staging import Staging
 from byway.app.writing import Writer
@@ -80,7 +81,9 @@ class _Everything:
 class Plane:
     """See the module."""
 
-    def __init__(self, resources: Sequence[Resource], *, pace: Pace | None = None) -> None:
+    def __init__(
+        self, resources: Sequence[Resource], *, pace: Pace | None = None, prover: Prover | None = None
+    ) -> None:
         self.database = Database()
         self.world = World(self.database)
         self.world.apply(Change(tuple(resources)))
@@ -92,12 +95,12 @@ class Plane:
             self.database,
             self.world,
             MemorySource(),
-            Proposals(self.database, self.world, self.catalogue, _Everything()),
+            Proposals(self.database, self.world, self.catalogue, prover or _Everything()),
             self.hub,
             lambda _: None,
             Staging(self.hub, windows, clock, lambda proxy: (proxy.namespace, proxy.instance)),
         )
-        self.writer.publish_names()
+        self.writer.names.publish()
 
     @contextlib.asynccontextmanager
     async def serving(self, address: str = "127.0.0.1:0") -> AsyncIterator[str]:

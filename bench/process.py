@@ -83,6 +83,13 @@ def processor_seconds(pid: int) -> float:
     return total / 1e9
 
 
+def age_s(pid: int) -> float:
+    """How long ago a process was started; the kernel keeps it in hundredths of a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+
+
 def descendants(pid: int) -> tuple[int, ...]:
     """The processes below a process, nearest first."""
     found: list[int] = []

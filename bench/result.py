@@ -21,6 +21,16 @@ class Goal(msgspec.Struct, frozen=True):
         return value <= self.at_most
 
 
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of one figure: how it moves along `x`, a line for each way of doing it."""
+
+    title: str
+    unit: str
+    x_axis: str
+    x: tuple[str, ...]
+    lines: dict[str, tuple[float, ...]]
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of a run; `detail` has the absolute figures and the spread beside it."""
 
@@ -31,6 +41,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     goal: Goal | None = None
     detail: str = ""
     group: str = ""
+    curve: Curve | None = None
 
     @property
     def verdict(self) -> str:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import yaml
 
 from bench import bare, caller, server
-from bench.ground import Ground, ground
-from bench.mesh import mesh_name, running_mesh
+from bench.ground import Ground, Place, ground
+from bench.mesh import LIFE_S, BenchMesh, mesh_name, running_mesh
 from bench.process import BenchFailed, output, running, wait
 
 WayName = Literal["direct", "bare", "byway"]
@@ -30,6 +30,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     entered: tuple[str, ...]
     url: str
     proxies: tuple[int, ...] = ()
+    application: int = 0
+    """The server's pid, where it is asked for."""
 
     def answers(self) -> bool:
         """Whether the server can be reached by it now."""
@@ -42,17 +44,27 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def opened_ways(envoy: Path, folder: Path) -> Iterator[dict[WayName, Way]]:
     """All ways, each of them tried; everything is taken down afterwards."""
-    application = server.command(envoy, server.write_config(folder / "server.json"))
+    application = server_command(envoy, folder)
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(ground())
         ways: dict[WayName, Way] = {
             "direct": _direct(stack, own, application, folder),
-            "bare": _bare(stack, own, application, folder, envoy),
-            "byway": _byway(stack, application, folder),
+            "bare": bare_way(stack, own, application, folder, envoy),
+            "byway": byway_way(stack, application, folder)[0],
         }
-        for name, way in ways.items():
-            wait(way.answers, _START_S, f"an answer by the {name} way")
+        tried(ways)
         yield ways
+
+
+def tried(ways: Mapping[Any, Way]) -> None:
+    """Waits until each way leads to the server."""
+    for name, way in ways.items():
+        wait(way.answers, _START_S, f"an answer by the {name} way")
+
+
+def server_command(envoy: Path, folder: Path) -> tuple[str, ...]:
+    """How the application is started, whose configuration is written for it."""
+    return server.command(envoy, server.write_config(folder / "server.json"))
 
 
 def _direct(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path) -> Way:
@@ -61,20 +73,30 @@ def _direct(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ..
     return Way(entered=caller.entered, url=f"http://{called.address}:{server.PORT}/")
 
 
-def _bare(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path, envoy: Path) -> Way:
+def bare_way(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path, envoy: Path) -> Way:
+    """Through the bare pair."""
     caller, called = (own.place(number, is_intercepted=True) for number in (3, 4))
-    of_caller, of_called = bare.identities("caller", "server")
+    of_caller, of_called = bare.identities(f"{bare.SPIFFE}caller", f"{bare.SPIFFE}server")
     client = bare.write_client_config(folder / "bare-client.json", of_caller, called)
     serving = bare.write_server_config(folder / "bare-server.json", of_called)
-    stack.enter_context(running((*called.entered, *application), folder / "bare-application.log"))
-    proxies = tuple(
+    serves = stack.enter_context(running((*called.entered, *application), folder / "bare-application.log"))
+    proxies = started(stack, envoy, (called, serving), (caller, client))
+    url = f"http://{called.address}:{server.PORT}/"
+    return Way(entered=caller.entered, url=url, proxies=proxies, application=serves.pid)
+
+
+def started(stack: contextlib.ExitStack, envoy: Path, *sidecars: tuple[Place, Path]) -> tuple[int, ...]:
+    """Starts sidecars that have their whole configuration in a file, each in its place; their pids."""
+    return tuple(
         stack.enter_context(running(bare.command(place, envoy, config), config.with_suffix(".log"))).pid
-        for place, config in ((called, serving), (caller, client))
+        for place, config in sidecars
     )
-    return Way(entered=caller.entered, url=f"http://{called.address}:{server.PORT}/", proxies=proxies)
 
 
-def _byway(stack: contextlib.ExitStack, application: tuple[str, ...], folder: Path) -> Way:
+def byway_way(
+    stack: contextlib.ExitStack, application: tuple[str, ...], folder: Path, life_s: int = LIFE_S
+) -> tuple[Way, BenchMesh]:
+    """Through a mesh of two, and the mesh; it ends by itself after `life_s`."""
     file = folder / "pair.yaml"
     services = {
         "caller": {"command": ["sleep", "infinity"]},
@@ -83,9 +105,11 @@ def _byway(stack: contextlib.ExitStack, application: tuple[str, ...], folder: Pa
     file.write_text(yaml.safe_dump({"mesh": mesh_name("pair"), "services": services}))
     pair = folder / "pair"
     pair.mkdir()
-    mesh = stack.enter_context(running_mesh(file, pair))
-    return Way(
+    mesh = stack.enter_context(running_mesh(file, pair, life_s))
+    way = Way(
         entered=mesh.entered("caller"),
         url=f"http://server:{server.PORT}/",
         proxies=(mesh.envoy("caller-1"), mesh.envoy("server-1")),
+        application=mesh.application("server-1"),
     )
+    return way, mesh

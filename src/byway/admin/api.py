@@ -34,7 +34,8 @@ MOST_DIAGNOSTICS: Final = 500
 _PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Byway</title></head><body>
 <h1>Byway</h1><p>The control plane of this mesh. For people: <code>byway status</code>, <code>byway top</code>,
 <code>byway graph</code>. For programs:</p><ul>
-<li><a href="/api/status">/api/status</a> every proxy</li>
+<li><a href="/api/status">/api/status</a> every proxy, and the objects in trouble</li>
+<li><a href="/api/analysis">/api/analysis</a> what is wrong with the mesh's resources</li>
 <li><a href="/api/graph">/api/graph</a> who calls whom</li>
 <li><a href="/api/top">/api/top</a> golden signals</li>
 <li><a href="/api/traces">/api/traces</a> recent traces</li>
@@ -53,6 +54,7 @@ def admin_app(mesh: MeshPort, observatory: Observatory, door: Door, *, providers
         "/api/resources/{kind}": api.resources,
         "/api/resources/{kind}/{name}": api.resources,
         "/api/status": api.status,
+        "/api/analysis": api.analysis,
         "/api/proxy-config/{workload}/{section}": api.proxy_config,
         "/api/graph": api.graph,
         "/api/top": api.top,
@@ -96,7 +98,13 @@ class _Api:
     async def apply(self, request: Request) -> Response:
         asked = await body(request, ApplyRequest)
         return _outcome(
-            await self._mesh.apply(asked.sources, asked.namespace, dry_run=asked.dry_run, bake_s=asked.bake_s)
+            await self._mesh.apply(
+                asked.sources,
+                asked.namespace,
+                dry_run=asked.dry_run,
+                bake_s=asked.bake_s,
+                keep_going=asked.keep_going,
+            )
         )
 
     async def delete(self, request: Request) -> Response:
@@ -117,7 +125,10 @@ class _Api:
         return _json({"items": found})
 
     async def status(self, _: Request) -> Response:
-        return _json({"proxies": await self._mesh.status()})
+        return _json({"proxies": await self._mesh.status(), "troubles": await self._mesh.troubles()})
+
+    async def analysis(self, _: Request) -> Response:
+        return _json({"diagnostics": _readable(await self._mesh.analysis())})
 
     async def proxy_config(self, request: Request) -> Response:
         section: Any = request.path_params["section"]

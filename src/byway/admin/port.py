@@ -44,7 +44,7 @@ class Change(msgspec.Struct, frozen=True):
     kind: str
     namespace: str
     name: str
-    action: Literal["created", "configured", "unchanged", "deleted"]
+    action: Literal["created", "configured", "unchanged", "deleted", "left out"]
 
 
 class ProxyRefusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,22 +76,27 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a write: with an error among the diagnostics nothing was changed; a dry run has no rollout."""
+    """The answer to a write: with an error among the diagnostics nothing was changed; a dry run has no rollout.
+
+    `is_partial`: what the errors are about was left out, as was asked for, and the rest was taken.
+    """
 
     diagnostics: tuple[Diagnostic, ...] = ()
     changes: tuple[Change, ...] = ()
     rollout: RolloutReport | None = None
     stages: tuple[Stage, ...] = ()
+    is_partial: bool = False
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the write was taken."""
-        return all(d.severity is not Severity.ERROR for d in self.diagnostics)
+        """Whether the write was taken, if only in part."""
+        return self.is_partial or all(d.severity is not Severity.ERROR for d in self.diagnostics)
 
 
 class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One proxy as control plane and agent see it. Times are RFC 3339 in UTC, "" where not known.
 
+    `may_be_elsewhere`: it is not connected to this control plane, and others share its source.
     `sync` holds for each xDS type ("listeners", "clusters" …) one of Istio's words: SYNCED, STALE, NOT SENT, ERROR.
     """
 
@@ -102,6 +107,7 @@ class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["sidecar", "router", "grpc"] = "sidecar"  # `grpc`: no Envoy, a client by the gRPC library
     node: str = ""
     connected: bool = False
+    may_be_elsewhere: bool = False
     in_sync: bool = False
     sync: Mapping[str, str] = msgspec.field(default_factory=dict)
     certificate_not_after: str = ""
@@ -111,6 +117,22 @@ class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
     n_envoy_restarts: int = 0
     n_app_restarts: int = 0
     envoy_version: str = ""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that is not in force as it is stored, or of which some proxies refuse what was made of it.
+
+    `in_force` says in words what is in force. `since` is RFC 3339 in UTC, "" where not known.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    state: Literal["quarantined", "refused-by-proxies"]
+    in_force: str
+    diagnostic: Diagnostic
+    since: str = ""
+    n_proxies: int = 0
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,11 +196,18 @@ class MeshPort(Protocol):
     """The mesh behind the API. Every method is bounded in time by its implementer."""
 
     async def apply(
-        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+        self,
+        sources: tuple[SourceText, ...],
+        namespace: str,
+        *,
+        dry_run: bool,
+        bake_s: float | None = None,
+        keep_going: bool = False,
     ) -> Outcome:
         """Takes the documents of all files or of none, waits for the fleet and says how far they went.
 
-        With `bake_s` they go by stages, each watched for so many seconds, and are taken back where requests fail.
+        With `keep_going` those that are wrong are left out, and the others taken. With `bake_s` they go by stages, each
+        watched for so many seconds, and are taken back where requests fail.
         """
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
@@ -188,13 +217,19 @@ class MeshPort(Protocol):
         """Deletes resources by kind and name; `namespace` is for the targets that name none."""
 
     async def resources(self, kind: str, namespace: str | None, name: str | None) -> tuple[Mapping[str, Any], ...]:
-        """The bodies, as written, of a kind's resources; `kind` in any spelling (`vs`, `virtualservices`), None = all.
+        """The bodies, as written, of a kind's resources, each with its `status`; `kind` in any spelling, None = all.
 
         An unknown kind, and a name that none has, raise `NotFoundError`.
         """
 
     async def status(self) -> tuple[ProxyStatus, ...]:
         """Every proxy that the mesh knows of, connected or not."""
+
+    async def troubles(self) -> tuple[Trouble, ...]:
+        """Every object that is not in force as it is stored, or that proxies refuse."""
+
+    async def analysis(self) -> tuple[Diagnostic, ...]:
+        """All that is wrong with the resources of the mesh."""
 
     async def proxy_config(self, target: str, section: Section) -> Any:
         """What the Envoy of that instance (or of a workload's first instance) really holds, as JSON values."""

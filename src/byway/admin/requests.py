@@ -22,6 +22,7 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     namespace: str = "default"
     dry_run: bool = False
     bake_s: Annotated[float, msgspec.Meta(ge=1, le=600)] | None = None
+    keep_going: bool = False
 
 
 class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

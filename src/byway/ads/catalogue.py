@@ -55,6 +55,17 @@ class Lookup(msgspec.Struct, frozen=True):
     resource: Resource | None = None
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """What a proxy holds of other services without having asked for it, and the key under which a change of that is published.
+
+    Virtual hosts go by their resources' own names.
+    """
+
+    key: Key
+    clusters: tuple[str, ...] = ()
+    virtual_hosts: tuple[str, ...] = ()
+
+
 class Catalogue(Protocol):
     """The resources of the mesh, as each proxy may see them."""
 
@@ -72,6 +83,9 @@ class Catalogue(Protocol):
 
     def roots(self, proxy: Proxy) -> Key:
         """The key whose change means that `listeners` or `clusters` may differ."""
+
+    def offer(self, proxy: Proxy) -> Offer:
+        """What `proxy` always holds besides, where discovery is eager: it is sent what joins this, and loses what leaves it."""
 
     def known(self, proxy: Proxy) -> tuple[tuple[str, str], ...]:
         """Type and name of the virtual hosts and on-demand clusters that `proxy` is to hold before it asks.

@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Container
+from typing import Final
 
 import msgspec
 
@@ -25,8 +27,11 @@ from byway.ads.outbox import Outbox
 from byway.ads.rollout import Nack, Rollout
 from byway.ads.session import Session
 from byway.base.clock import Clock
+from byway.model import names
 
 logger = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 50
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,7 @@ class Stream:
     def __init__(self, session: Session, connected_at: float) -> None:
         self.session = session
         self.proxy = session.proxy
+        self.offer_key: Key = None  # of what it holds without asking
         self.connected_at = connected_at
         self.outbox = Outbox()
         self.keys: set[Key] = set()
@@ -128,10 +134,12 @@ class Hub:
             raise
         try:
             await self.catalogue.settled()
+            await self._derived(proxy, ())
             stream = Stream(Session(self.catalogue, proxy, self.revision), self._clock.now().timestamp())
         except BaseException:
             self._entrance.leave()
             raise
+        stream.offer_key = self.catalogue.offer(proxy).key
         stream.starts_until = self._clock.monotonic() + self._pace.start_s
         self._streams[stream] = None
         return stream
@@ -188,9 +196,11 @@ class Hub:
             self._work.clear()
             await self.catalogue.settled()
             for n, stream in enumerate(self._due_streams()):
-                if n % 50 == 49:
+                if n % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)  # let answers and writes have their turn
                     await self.catalogue.settled()
+                if stream.offer_key in stream.changed:
+                    await self._derived(stream.proxy, stream.session.subscriptions[names.TYPE_VIRTUAL_HOST].names)
                 self._tell(stream)
 
     def _wait_s(self) -> float | None:
@@ -227,6 +237,21 @@ class Hub:
                     self._step(stream, Tick())
                 if stream.starts_until is not None and now > stream.starts_until:
                     self._started(stream)  # it does not answer; the others need not wait for it
+
+    async def _derived(self, proxy: Proxy, held: Container[str]) -> None:
+        """Has all that `proxy` is offered derived a little at a time: in one step it would hold up every other stream."""
+        try:
+            for n, name in enumerate(name for name in self.catalogue.offer(proxy).virtual_hosts if name not in held):
+                if n % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)  # let answers and writes have their turn
+                    await self.catalogue.settled()
+                found = self.catalogue.lookup(proxy, names.TYPE_VIRTUAL_HOST, name).resource
+                for cluster in found.requires if found is not None else ():
+                    self.catalogue.lookup(proxy, names.TYPE_CLUSTER, cluster)
+                    self.catalogue.lookup(proxy, names.TYPE_ENDPOINTS, cluster)
+        except Exception:
+            # The stream's own step will meet the same defect, and end that stream alone.
+            logger.exception("what %s is offered cannot be derived", proxy.instance)
 
     # --- steps ---
 
@@ -313,6 +338,14 @@ class Hub:
     def readers(self, key: Key) -> tuple[Proxy, ...]:
         """The proxies that a change under `key` concerns."""
         return tuple(stream.proxy for stream in self._readers.get(key, ()))
+
+    def refusals(self) -> tuple[Nack, ...]:
+        """All that proxies refuse at present."""
+        return tuple(
+            Nack(proxy=stream.proxy, type_url=type_url, name=name, reason=rejection.reason)
+            for stream in self._streams
+            for type_url, name, rejection in stream.session.rejections()
+        )
 
     def snapshot(self) -> tuple[ConnectedProxy, ...]:
         """Every stream as it is now."""

@@ -9,7 +9,7 @@ the versions that it holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 import grpc
@@ -19,8 +19,9 @@ import msgspec
 from byway.base.errors import FaultError
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-ChannelOf: TypeAlias = Callable[[], grpc.aio.Channel]
-"""Gives the channel for the next call, a new one after the certificate was renewed; raises `FaultError` without one.
+ChannelOf: TypeAlias = Callable[[], Awaitable[grpc.aio.Channel]]
+"""Waits for a connected channel for the next call, a new one after the certificate was renewed; raises `FaultError` where
+there cannot be one.
 
 A call keeps its channel alive: to drop a channel is enough, and ends nothing that still runs on it.
 """
@@ -37,7 +38,11 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 )
 """For the channel to the control plane: pings find a peer that is gone without a word."""
 
+Recalled: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits until the streams that run now should end, since there is a better way up; they come back by it."""
+
 _LAST_WRITE_S: Final = 1.0
+_BETTER_WAY: Final = "there is a better way to the control plane now"
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -53,19 +58,36 @@ STATE_OF_THE_WORLD: Final = Method(
 )
 
 
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
 def relay_service(
-    methods: tuple[Method, ...], channel_of: ChannelOf, *, connect_s: float = 3.0, unary_s: float = 30.0
+    methods: tuple[Method, ...],
+    channel_of: ChannelOf,
+    *,
+    recalled: Recalled = _never,
+    connect_s: float = 3.0,
+    unary_s: float = 30.0,
 ) -> grpc.GenericRpcHandler[bytes, bytes]:
     """The service to add to a local `grpc.aio` server.
 
     A call fails when the control plane cannot be reached within `connect_s`, one with a single answer also when that does
     not come within `unary_s`.
     """
-    return _Relay(methods, channel_of, connect_s, unary_s)
+    return _Relay(methods, channel_of, recalled, connect_s, unary_s)
 
 
 class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
-    def __init__(self, methods: tuple[Method, ...], channel_of: ChannelOf, connect_s: float, unary_s: float) -> None:
+    def __init__(
+        self,
+        methods: tuple[Method, ...],
+        channel_of: ChannelOf,
+        recalled: Recalled,
+        connect_s: float,
+        unary_s: float,
+    ) -> None:
+        self._recalled = recalled
         self._handlers = {method.path: self._handler(method) for method in methods}
         self._channel_of = channel_of
         self._connect_s = connect_s
@@ -93,9 +115,8 @@ class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
 
     async def _connected(self, context: Context) -> grpc.aio.Channel:
         try:
-            channel = self._channel_of()
             async with asyncio.timeout(self._connect_s):
-                await channel.channel_ready()
+                channel = await self._channel_of()
         except TimeoutError:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, "the control plane cannot be reached")
         except FaultError as fault:
@@ -108,17 +129,23 @@ class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         call = method_of(method.path)()
         up = asyncio.create_task(_pump_up(requests, call))
         down = asyncio.create_task(_pump_down(call, context))
+        recalled = asyncio.ensure_future(self._recalled())
+        is_down = is_recalled = False
         try:
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({up, down, recalled}, return_when=asyncio.FIRST_COMPLETED)
             # Either the local side has said all it has to say and may still be answered, or the way up is lost.
             is_answered = up.done() and up.exception() is None
-            done, _ = await asyncio.wait({down}, timeout=None if is_answered else _LAST_WRITE_S)
+            if is_answered:
+                await asyncio.wait({down, recalled}, return_when=asyncio.FIRST_COMPLETED)
+            elif not recalled.done():
+                await asyncio.wait({down}, timeout=_LAST_WRITE_S)
+            is_down, is_recalled = down.done(), recalled.done()
         finally:
-            up.cancel()
-            down.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
+            await _ended(up, down, recalled)
             call.cancel()
-        if not done:
+        if is_recalled and not is_down:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, _BETTER_WAY)
+        if not is_down:
             raise asyncio.CancelledError  # gRPC sends no status while a message is stuck: the stream is reset
         code, details = await call.code(), await call.details()
         if code is not grpc.StatusCode.OK and not context.done():
@@ -129,10 +156,32 @@ class _Relay(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         method_of: Any = channel.unary_unary if isinstance(request, bytes) else channel.stream_unary
         # A stream of reports may last as long as its sender.
         timeout = self._unary_s if isinstance(request, bytes) else None
+        answer = asyncio.create_task(_answer(method_of(method.path)(request, timeout=timeout)))
+        recalled = asyncio.ensure_future(self._recalled())
         try:
-            return bytes(await method_of(method.path)(request, timeout=timeout))
+            await asyncio.wait(
+                {answer} if isinstance(request, bytes) else {answer, recalled}, return_when="FIRST_COMPLETED"
+            )
+            is_answered = answer.done()
+        finally:
+            await _ended(answer, recalled)
+        if not is_answered:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, _BETTER_WAY)
+        try:
+            return answer.result()
         except grpc.aio.AioRpcError as error:
             await _abort(context, error.code(), error.details() or "")
+
+
+async def _answer(call: Any) -> bytes:
+    return bytes(await call)
+
+
+async def _ended(*tasks: asyncio.Future[Any]) -> None:
+    """Ends what of them still runs."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pump_up(requests: AsyncIterator[bytes], call: Any) -> None:

@@ -32,7 +32,7 @@ PeerOf: TypeAlias = Callable[[Context], str | None]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one peer may use."""
 
-    n_names_per_request: int = 4_096
+    n_names_per_request: int = 65_536  # an eager proxy names all services when it comes back
     n_streams_per_instance: int = 8
     n_streams_per_grpc_instance: int = 128  # a gRPC client opens one for each channel
     n_streams_per_identity: int = 1_000

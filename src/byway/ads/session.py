@@ -6,10 +6,9 @@ type in the order of delivery, compare each dirty name's goal with its state and
 through the gate of `order`. What has to wait stays dirty and is seen again after the next event. So there is no script
 of steps that a lost, late or repeated message could derail: a session is always one plan away from its goal.
 
-Prewarming: a process that has just started is given what the catalogue knows that it will call. Clusters go with the first
-answer about clusters, virtual hosts with the first about virtual hosts, for which its listener waits: so the first call finds
-them there. From then on they are like what was asked for. After a reconnect, what is held and was not asked for is known by
-that: it came unasked.
+Prewarming: a process that has just started is given what it is known to call, and whatever it is offered where discovery is
+eager: clusters with the first answer about clusters, virtual hosts with the first about virtual hosts, for which its listener
+waits. From then on an offer is like what every proxy holds, and the rest like what was asked for: it had come unasked.
 
 Refusals: a response of several resources is sent again one by one; a resource refused alone is not sent again before
 it changes, and its predecessor stays. After a reconnect the proxy names the versions it holds, and gets what differs.
@@ -23,7 +22,7 @@ from typing import Final
 from byway.ads.action import Action, Asked, Close, Refused, Revisions, Send
 from byway.ads.catalogue import PLACEHOLDER, Catalogue, Proxy
 from byway.ads.event import Changed, Event, Requested, Tick
-from byway.ads.order import DELIVERY, INHERITANCE_GRACE_S, ROUTING_TYPES, Clusters, Gate, required_clusters
+from byway.ads.order import DELIVERY, INHERITANCE_GRACE_S, ROUTING_TYPES, Clusters, Gate
 from byway.ads.subscription import (
     WILDCARD,
     WILDCARD_TYPES,
@@ -55,7 +54,7 @@ class Session:
         self._watched = Watched(catalogue, proxy)
         self._cds = self.subscriptions[names.TYPE_CLUSTER]
         self._eds = self.subscriptions[names.TYPE_ENDPOINTS]
-        self._clusters = Clusters(self._cds, self._eds)
+        self._clusters = Clusters(self._cds, self._eds, are_named=proxy.kind == "grpc")
         self._required: dict[str, int | None] = {}
         self._is_routing_moved = False
         self._flights: dict[str, tuple[Subscription, Flight]] = {}
@@ -120,7 +119,9 @@ class Session:
         subscription = self.subscriptions.get(event.type_url)
         if subscription is None:
             return Close("INVALID_ARGUMENT", f"resources of type {event.type_url[:200]!r} are not served here")
-        if len(subscription.asked) + len(event.subscribe) > MAX_NAMES:
+        n_clusters = len(self._cds.wanted) + len(self._cds.held) + len(event.initial_versions)
+        n_most = MAX_NAMES + n_clusters if subscription is self._eds else MAX_NAMES
+        if len(subscription.asked) + len(event.subscribe) > n_most:
             return Close("RESOURCE_EXHAUSTED", f"more than {MAX_NAMES} names of one type on a stream")
         if event.nonce:
             self._answered(event, now)
@@ -142,7 +143,7 @@ class Session:
         self.revision = max(self.revision, event.revision)
         for type_url, name in self._watched.touched(event.keys):
             self._want(self.subscriptions[type_url], name, event.revision)
-        if self._watched.roots_key in event.keys:
+        if not self._watched.roots_keys.isdisjoint(event.keys):
             for subscription in self.subscriptions.values():
                 self._want_roots(subscription, event.revision)
 
@@ -161,6 +162,7 @@ class Session:
         held = {n: v for n, v in event.initial_versions.items() if is_all_held or n in event.subscribe}
         subscription.inherit(held)
         is_bare = not event.subscribe or WILDCARD in event.subscribe
+        self._want_roots(self.subscriptions[names.TYPE_VIRTUAL_HOST], None)  # early, for their clusters
         if subscription.type_url in WILDCARD_TYPES and is_bare:
             subscription.is_wildcard = True
             subscription.is_greeting_owed = not event.initial_versions
@@ -178,8 +180,8 @@ class Session:
     def _subscribe(self, subscription: Subscription, name: str, inherited: Mapping[str, str]) -> None:
         subscription.asked[name] = None
         self._want(subscription, name, None)
-        # A version that came from an earlier stream needs no answer, unless its cluster was sent on this one.
-        is_warming = subscription is self._eds and name in self._clusters.warming
+        # A version that came from an earlier stream needs no answer, unless its cluster may wait for just that.
+        is_warming = subscription is self._eds and self._clusters.is_warming(name)
         if is_warming or subscription.names[name] not in inherited:
             actual = subscription.names[name]
             subscription.owed.add(actual)
@@ -223,7 +225,7 @@ class Session:
     def _is_unasked_for(self, subscription: Subscription, name: str) -> bool:
         """Whether nothing makes the proxy hold `name` (any more)."""
         is_required = subscription is self._cds and name in self._required
-        is_root = subscription.is_wildcard and name in self._watched.roots_of(subscription.type_url)
+        is_root = subscription.has_roots and name in self._watched.roots_of(subscription.type_url)
         return name not in subscription.asked and not is_required and not is_root
 
     def _answered(self, event: Requested, now: float) -> None:
@@ -267,13 +269,12 @@ class Session:
             self._free_stuck(revision)
 
     def _want_roots(self, subscription: Subscription, revision: int | None) -> None:
-        if not subscription.is_wildcard:
+        if not subscription.has_roots:
             return
         before = set(self._watched.roots_of(subscription.type_url))
         after = self._watched.fresh_roots_of(subscription.type_url)
-        for name in after:
-            if name not in subscription.names:
-                self._want(subscription, name, revision)
+        for name in [name for name in after if name not in subscription.names]:
+            self._want(subscription, name, revision)
         for name in before.difference(after):
             if self._is_unasked_for(subscription, name):
                 self._watched.drop(subscription.type_url, name)
@@ -282,13 +283,12 @@ class Session:
 
     def _require(self, now: float) -> None:
         """Have the proxy hold exactly the clusters that its routes require, besides those it always holds."""
-        is_grace_over = now - self._opened_at >= INHERITANCE_GRACE_S
-        is_heir = bool(self._clusters.inherited) and is_grace_over
+        is_heir = bool(self._clusters.inherited) and now - self._opened_at >= INHERITANCE_GRACE_S
         if not self._cds.is_wildcard or not (self._is_routing_moved or is_heir):
             return
         self._is_routing_moved = False
         routing = [self.subscriptions[t] for t in ROUTING_TYPES]
-        required, is_complete = required_clusters(routing)
+        required, is_complete = self._clusters.required(routing)
         before, self._required = self._required, required
         for name, revision in required.items():
             if name not in self._cds.names or (name not in before and self._cds.wanted.get(name) is None):
@@ -340,24 +340,25 @@ class Session:
     def _admitted_need(self, subscription: Subscription, name: str) -> Need | None:
         """What may be told to the proxy about `name` now; a name that waits stays dirty, others are cleared."""
         need = subscription.need(name)
-        if isinstance(need, Removal) and subscription is self._cds and self._is_still_used(name):
+        is_used = name in self._required or name in self._clusters.inherited  # what the proxy holds must move away first
+        if isinstance(need, Removal) and subscription is self._cds and is_used:
             need = None
+        if isinstance(need, Unit) and name in self._clusters.leaving:
+            need = subscription.parting(name, need)
+            if need is None:
+                return None
         if isinstance(need, Unit) and need.resource is not None:
-            held = subscription.held.get(name)
-            gate = self._clusters.gate(need.resource, held)
+            gate = self._clusters.gate(need.resource, subscription.held.get(name))
             if gate is Gate.WAIT:
                 return None
             if gate is Gate.STUCK:
+                self._is_routing_moved = True  # back to what it holds
                 self._stuck.add((subscription.type_url, name))
                 need = subscription.fallback(name)
         if need is None:
             subscription.dirty.pop(name, None)
             subscription.owed.discard(name)
         return need
-
-    def _is_still_used(self, cluster: str) -> bool:
-        """Whether a cluster that the mesh has no more must stay until what the proxy holds has moved away from it."""
-        return cluster in self._clusters.inherited or cluster in self._required
 
     def _send(self, subscription: Subscription, units: Mapping[str, Need], now: float) -> None:
         self._n_responses += 1

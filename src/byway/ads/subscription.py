@@ -98,6 +98,11 @@ class Subscription:
         self.n_removed = 0
 
     @property
+    def has_roots(self) -> bool:
+        """Whether the proxy may hold something that it did not ask for by name."""
+        return self.is_wildcard or self.type_url == names.TYPE_VIRTUAL_HOST
+
+    @property
     def is_on_demand(self) -> bool:
         """Whether the proxy asks for a name only when a call needs it."""
         return self.type_url == names.TYPE_VIRTUAL_HOST or (self.type_url == names.TYPE_CLUSTER and self.is_wildcard)
@@ -197,6 +202,13 @@ class Subscription:
             return held if name in self.owed and held.resource is not None else None
         is_awaited = held is None or name in self.owed
         return Unit(ABSENT) if is_awaited and self.type_url == names.TYPE_VIRTUAL_HOST else None
+
+    def parting(self, name: str, need: Unit) -> Unit | None:
+        """What a proxy that is moving away from `name` is told of it: nothing, or what it has where it waits for that."""
+        held = self.held.get(name)
+        if name not in self.owed:
+            return None
+        return held if held is not None and held.resource is not None else need
 
     def entry(self, name: str, unit: Unit) -> Entry:
         """`unit` as a response has it; a virtual host goes by every spelling that was asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from byway.ads.action import Watch
 from byway.ads.catalogue import Catalogue, Key, Lookup, Proxy
@@ -20,10 +20,10 @@ class Watched:
         self._proxy = proxy
         self._key_of: dict[Question, Key] = {}
         self._questions: dict[Key, dict[Question, None]] = {}
-        self._roots: dict[str, tuple[str, ...]] = {}
+        self._roots: dict[str, dict[str, None]] = {}
         self._changes: dict[Key, bool] = {}  # keys that came (True) or went since the last difference
-        self.roots_key: Key = catalogue.roots(proxy)
-        self._changes[self.roots_key] = True
+        self.roots_keys: frozenset[Key] = frozenset({catalogue.roots(proxy), catalogue.offer(proxy).key})
+        self._changes.update(dict.fromkeys(self.roots_keys, True))
 
     def lookup(self, type_url: str, name: str) -> Lookup:
         """The catalogue's answer; the session will hear when it may have changed."""
@@ -62,16 +62,19 @@ class Watched:
         """The questions whose answers may have changed."""
         return [question for key in keys for question in self._questions.get(key, ())]
 
-    def roots_of(self, type_url: str) -> tuple[str, ...]:
-        """The names on the wildcard subscription, as read last."""
-        return self._roots.get(type_url, ())
+    def roots_of(self, type_url: str) -> Mapping[str, None]:
+        """The names that the proxy holds without asking, as read last."""
+        return self._roots.get(type_url, {})
 
-    def fresh_roots_of(self, type_url: str) -> tuple[str, ...]:
-        """The names on the wildcard subscription, read anew."""
+    def fresh_roots_of(self, type_url: str) -> Mapping[str, None]:
+        """The names that the proxy holds without asking, read anew."""
         if type_url == names.TYPE_LISTENER:
-            self._roots[type_url] = self._catalogue.listeners(self._proxy)
+            self._roots[type_url] = dict.fromkeys(self._catalogue.listeners(self._proxy))
         elif type_url == names.TYPE_CLUSTER:
-            self._roots[type_url] = self._catalogue.clusters(self._proxy)
+            own, offer = self._catalogue.clusters(self._proxy), self._catalogue.offer(self._proxy)
+            self._roots[type_url] = dict.fromkeys((*own, *offer.clusters))
+        elif type_url == names.TYPE_VIRTUAL_HOST:
+            self._roots[type_url] = dict.fromkeys(self._catalogue.offer(self._proxy).virtual_hosts)
         return self.roots_of(type_url)
 
     def difference(self) -> Watch | None:
@@ -83,7 +86,7 @@ class Watched:
         return Watch(added, tuple(key for key, is_added in changes.items() if not is_added))
 
     def _note(self, key: Key, *, is_added: bool) -> None:
-        if key == self.roots_key and not is_added:
+        if key in self.roots_keys and not is_added:
             return
         if self._changes.get(key, is_added) != is_added:
             del self._changes[key]  # came and went (or went and came) within one step

@@ -23,6 +23,7 @@ from byway.agent.frames import Answer, Ask, Hello, Names, Report, WorkloadReport
 from byway.agent.uplink import NoCredentialYet, Uplink
 from byway.base.errors import BywayError
 
+_CONNECT_S: Final = 5.0
 _RETRY_BASE_S: Final = 0.2
 _RETRY_LIMIT_S: Final = 3.0
 _QUESTION_LIMIT: Final = 16
@@ -66,9 +67,11 @@ class ControlLink:
         while True:
             try:
                 await self._uplink.issued()
-                await self._converse(opened(self._uplink.channel()))
+                async with asyncio.timeout(_CONNECT_S):
+                    channel = await self._uplink.connected()
+                await self._converse(opened(channel))
                 n_failures = 0
-            except (grpc.aio.AioRpcError, NoCredentialYet) as fault:
+            except (grpc.aio.AioRpcError, NoCredentialYet, TimeoutError) as fault:
                 n_failures = 1 if self.is_connected else n_failures + 1
                 reason = fault.details() if isinstance(fault, grpc.aio.AioRpcError) else str(fault)
                 log.info("control plane not reached", reason=reason, n_failures=n_failures)
@@ -80,19 +83,26 @@ class ControlLink:
     async def _converse(self, call: Any) -> None:
         await call.write(frames.encoded(self._hello))
         self._is_news.set()
+        reading = asyncio.create_task(self._reading(call))
         reporting = asyncio.create_task(self._reporting(call))
+        recalled = asyncio.create_task(self._uplink.recalled())
+        try:
+            await asyncio.wait((reading, recalled), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+        finally:
+            for task in (reading, reporting, recalled, *self._questions):
+                task.cancel()
+            await asyncio.gather(reading, reporting, recalled, *self._questions, return_exceptions=True)
+            call.cancel()
+
+    async def _reading(self, call: Any) -> None:
         try:
             async for content in call:
                 self.is_connected = True
                 self._take(frames.to_agent(content), call)
         except msgspec.DecodeError as fault:
             log.error("control plane sent an unreadable frame", error=str(fault))
-        finally:
-            call.cancel()
-            reporting.cancel()
-            for question in self._questions:
-                question.cancel()
-            await asyncio.gather(reporting, *self._questions, return_exceptions=True)
 
     async def _reporting(self, call: Any) -> None:
         while True:

@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any, Final, Protocol
 
-import grpc
-import grpc.aio
 import msgspec
 import structlog
 from cryptography import x509
@@ -30,15 +27,7 @@ from byway.base.clock import Clock
 from byway.base.errors import BywayError, FaultError
 from byway.identity.bundle import TrustBundle, trust_bundle, trusted_leaf
 from byway.identity.certificate import CertificateFacts, certificates
-from byway.identity.certificate_service import (
-    IMPERSONATED_IDENTITY,
-    NODE,
-    PATH,
-    CertificateRequest,
-    decoded_response,
-    encoded_request,
-)
-from byway.identity.roles import CONTROL_PLANE_HOST, agent_id
+from byway.identity.roles import agent_id
 from byway.identity.rotation import Lease, remaining_life, renewal_wait_s, retry_delay_s
 from byway.identity.spiffe import SpiffeId, TrustDomain
 
@@ -86,64 +75,6 @@ class Issuer(Protocol):
 
     async def impersonate(self, csr_pem: bytes, target: SpiffeId, agent: Credential, wished_s: int) -> tuple[str, ...]:
         """The certificate of a workload on the agent's node."""
-
-
-class GrpcIssuer:
-    """The CA over gRPC: the agent itself through the control socket, its workloads over mutual TLS to `address`."""
-
-    def __init__(self, control_socket: Path, address: str, timeout_s: float = 5.0) -> None:
-        self._control_socket = control_socket
-        self._address = address
-        self._timeout_s = timeout_s
-        self._channels: list[tuple[str, grpc.aio.Channel]] = []  # the latest two, by the agent's serial number
-
-    async def attest(self, csr_pem: bytes, node: str, wished_s: int) -> tuple[str, ...]:
-        """The agent's own certificate, through the control socket."""
-        async with grpc.aio.insecure_channel(f"unix:{self._control_socket}") as channel:
-            return await self._call(channel, CertificateRequest(csr_pem, wished_s, {NODE: node}))
-
-    async def impersonate(self, csr_pem: bytes, target: SpiffeId, agent: Credential, wished_s: int) -> tuple[str, ...]:
-        """A workload's certificate, over mutual TLS as `agent`."""
-        request = CertificateRequest(csr_pem, wished_s, {IMPERSONATED_IDENTITY: str(target)})
-        return await self._call(await self._channel(agent), request)
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        while self._channels:
-            _, channel = self._channels.pop()
-            await channel.close(None)
-
-    async def _channel(self, agent: Credential) -> grpc.aio.Channel:
-        for serial, channel in self._channels:
-            if serial == agent.facts.serial:
-                return channel
-        fresh = mutual_tls_channel(self._address, agent)
-        self._channels.append((agent.facts.serial, fresh))
-        if len(self._channels) > 2:  # calls on the one before may still be under way, on an older one not any more
-            _, oldest = self._channels.pop(0)
-            await oldest.close(None)
-        return fresh
-
-    async def _call(self, channel: grpc.aio.Channel, request: CertificateRequest) -> tuple[str, ...]:
-        try:
-            method = channel.unary_unary(PATH, request_serializer=bytes, response_deserializer=bytes)
-            encoded = await method(encoded_request(request), timeout=self._timeout_s)
-        except grpc.aio.AioRpcError as fault:
-            raise NotIssued(f"the CA answered {fault.code().name}: {fault.details()}") from fault
-        return decoded_response(encoded)
-
-
-def mutual_tls_channel(address: str, credential: Credential) -> grpc.aio.Channel:
-    """A channel to the control plane as `credential`; the server must prove to be the control plane."""
-    tls = grpc.ssl_channel_credentials(credential.bundle_pem, credential.key_pem, credential.chain_pem)
-    options = [
-        ("grpc.ssl_target_name_override", CONTROL_PLANE_HOST),
-        ("grpc.use_local_subchannel_pool", 1),  # a rotated certificate means a new connection, never a shared one
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5000),
-    ]
-    return grpc.aio.secure_channel(address, tls, options=options)
 
 
 class _Keeper:

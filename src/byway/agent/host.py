@@ -23,16 +23,17 @@ from byway.agent import api, launch, lifecycle, teardown
 from byway.agent.bodies import DnsBody, proxy_user
 from byway.agent.bootstrap import ProxyLimits
 from byway.agent.control import ControlLink
-from byway.agent.credentials import Credential, Credentials, GrpcIssuer
+from byway.agent.credentials import Credential, Credentials
 from byway.agent.dns_server import NAMES_FILE
 from byway.agent.envoy_admin import AdminAnswer
 from byway.agent.frames import Hello, WorkloadReport
 from byway.agent.interception import network
+from byway.agent.issuer import GrpcIssuer
 from byway.agent.layout import Layout, private_directory, write_whole
 from byway.agent.lifecycle import Phase, Policy
 from byway.agent.plan import Plan, read_plan
 from byway.agent.supervision import Supervisor
-from byway.agent.uplink import Uplink
+from byway.agent.uplink import Uplink, addresses_for
 from byway.agent.workload import Means, Workload
 from byway.base.clock import Clock
 from byway.base.errors import FaultError, UsageError
@@ -50,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the composition root decides."""
 
     state: Path
-    server: str  # host:port of the control plane's xDS and CSR port
+    server: str  # host:port of the control plane's xDS and CSR port; of several, with commas between
     envoy: Path
     owner_pid: int = 0  # 0: nobody; else everything ends in order when that process is gone
     control_socket: Path | None = None  # None: `control.sock` in the state directory
@@ -73,6 +74,7 @@ class HostAgent:
         self._chance = chance
         self.layout = Layout(settings.state)
         self.plan: Plan = read_plan(self.layout.plan)
+        self._servers = addresses_for(self.plan.node, settings.server)
         self.workloads: dict[str, Workload] = {}
         self.dns: Supervisor | None = None
         self._credentials: Credentials | None = None
@@ -158,11 +160,11 @@ class HostAgent:
             names_known=self._names_known,
         )
         for planned in self.plan.workloads:
-            uplink = Uplink(settings.server, self._current(credentials, planned.instance))
+            uplink = Uplink(self._servers, self._current(credentials, planned.instance))
             workload = self.workloads[planned.instance] = Workload(planned, means, uplink)
             credentials.hold(workload.identity)
         credentials.subscribe(self._rotate)
-        agent_uplink = Uplink(settings.server, lambda: credentials.agent)
+        agent_uplink = Uplink(self._servers, lambda: credentials.agent)
         credentials.subscribe(lambda _: agent_uplink.credential_arrived())
         self._link = ControlLink(
             agent_uplink,
@@ -175,6 +177,7 @@ class HostAgent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(credentials.run())
                 tasks.create_task(self._link.run())
+                tasks.create_task(agent_uplink.stay_home())
                 for workload in self.workloads.values():
                     tasks.create_task(workload.run())
         finally:
@@ -189,8 +192,10 @@ class HostAgent:
                     await asyncio.sleep(_ROOT_POLL_S)
         except TimeoutError:
             raise FaultError(f"no root certificate at {root} (is the control plane running?)") from None
-        issuer = GrpcIssuer(settings.control_socket or state / "control.sock", settings.server)
-        return Credentials(
+        issuer = GrpcIssuer(
+            settings.control_socket or state / "control.sock", self._servers, own=lambda: credentials.agent
+        )
+        credentials = Credentials(
             self.plan.node,
             TrustDomain(self.plan.trust_domain),
             issuer,
@@ -199,6 +204,7 @@ class HostAgent:
             jitter=self._chance.random,
             wished_s=settings.certificate_life_s,
         )
+        return credentials
 
     def _current(self, credentials: Credentials, instance: str) -> Callable[[], Credential | None]:
         return lambda: credentials.current(self.workloads[instance].identity)

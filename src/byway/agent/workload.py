@@ -120,6 +120,7 @@ class Workload:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._open_door())
                 tasks.create_task(self._bound_logs())
+                tasks.create_task(self._uplink.stay_home())
                 if self.envoy is not None:
                     tasks.create_task(self.envoy.run())
                     self.envoy.tell(lifecycle.WasAskedToStart())

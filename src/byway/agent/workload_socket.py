@@ -85,7 +85,8 @@ class WorkloadSocket:
             ("grpc.so_reuseport", 0),
         ]
         self._server = grpc.aio.server(options=options)
-        relay = relay_service((ADS, STATE_OF_THE_WORLD, METRICS, TRACES), self._uplink.channel)
+        methods = (ADS, STATE_OF_THE_WORLD, METRICS, TRACES)
+        relay = relay_service(methods, self._uplink.connected, recalled=self._uplink.recalled)
         self._server.add_generic_rpc_handlers((self._secret_service(), relay))
         self._dialled = SocketPath(self._path)
         try:

@@ -29,6 +29,7 @@ from byway.kinds.document import Document
 from byway.kinds.path import child
 from byway.model.names import (
     ANNOTATION_APP_PORTS,
+    ANNOTATION_DISCOVERY,
     ANNOTATION_INTERCEPTION,
     ANNOTATION_NODE,
     ANNOTATION_OUTBOUND_PORT,
@@ -116,8 +117,10 @@ def blueprint(description: Description, setting: Setting, ports: Iterator[int]) 
     services = tuple(_service(name, service, description) for name, service in file.services.items())
     origins = [child("services", instance.service) for instance in instances]
     origins += [child("gateways", name) for name in file.gateways]
+    modes = [*(instance.found.discovery or file.discovery for instance in instances), *("" for _ in gateways)]
     entries = tuple(
-        _entry(workload, plan, description, origin) for workload, origin in zip(plan.workloads, origins, strict=True)
+        _entry(workload, plan, description, origin, mode)
+        for workload, origin, mode in zip(plan.workloads, origins, modes, strict=True)
     )
     return Derived(Blueprint((*_accounts(plan, description, origins), *services, *entries), plan))
 
@@ -314,13 +317,15 @@ def _accounts(plan: Plan, description: Description, origins: list[str]) -> tuple
     )
 
 
-def _entry(workload: WorkloadPlan, plan: Plan, description: Description, origin: str) -> Document:
+def _entry(workload: WorkloadPlan, plan: Plan, description: Description, origin: str, discovery: str) -> Document:
     interception = "none" if workload.kind == "grpc" else workload.interception
     annotations = {ANNOTATION_NODE: plan.node, ANNOTATION_INTERCEPTION: interception}
     if workload.ports:
         annotations[ANNOTATION_APP_PORTS] = ",".join(f"{port.name}={port.app_port}" for port in workload.ports)
     if interception == "explicit":
         annotations[ANNOTATION_OUTBOUND_PORT] = str(workload.explicit.outbound_port)
+    if discovery:
+        annotations[ANNOTATION_DISCOVERY] = discovery
     body = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "WorkloadEntry",

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from typing import Literal
 
-from byway.ads.catalogue import Lookup, Proxy, Refusal
+from byway.ads.catalogue import Lookup, Offer, Proxy, Refusal
 from byway.app.prewarm import Prewarm
+from byway.derive.discovery import given
 from byway.derive.egress import egress
 from byway.derive.endpoints import workload
 from byway.derive.lowered import mesh_defaults
@@ -72,9 +73,15 @@ class MeshCatalogue:
         root.value(self._database)
         return self._hold(root)
 
+    def offer(self, proxy: Proxy) -> Offer:
+        """What the proxy holds of other services without asking."""
+        root = Root(given, (proxy.namespace, proxy.instance))
+        found = root.value(self._database)
+        return Offer(self._hold(root), found.clusters, found.virtual_hosts)
+
     def lookup(self, proxy: Proxy, type_url: str, name: str) -> Lookup:
         """The resource of this name as `proxy` may see it."""
-        root = self._root(proxy, type_url, name)
+        root = self.root(proxy, type_url, name)
         if root is None:
             return Lookup((type_url, name))
         # Asked before it is held: what is held unasked would be reported as changed once.
@@ -119,7 +126,8 @@ class MeshCatalogue:
             self._database.subscribe(root.query, *root.args)
         return root
 
-    def _root(self, proxy: Proxy, type_url: str, name: str) -> Root | None:
+    def root(self, proxy: Proxy, type_url: str, name: str) -> Root | None:
+        """The query that answers `lookup`; None: it is not known here."""
         if proxy.kind == "grpc":
             return client_root(proxy.namespace, proxy.instance, type_url, name)
         where = (proxy.namespace, proxy.instance, name)

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc.aio
 import structlog
 
+from byway import __version__
 from byway.admin.api import admin_app
 from byway.admin.security import Door
 from byway.ads.catalogue import Proxy, Refusal
@@ -23,12 +24,16 @@ from byway.ads.server import SERVER_OPTIONS, discovery_handlers
 from byway.agent.binary import envoy_binary
 from byway.agent.desk import AgentDesk
 from byway.app.catalogue import MeshCatalogue
+from byway.app.inspection import Inspection
 from byway.app.mesh import Mesh
+from byway.app.origin import Origin, opened_origin
 from byway.app.prewarm import Prewarm
 from byway.app.proposal import Proposals
 from byway.app.serving import HttpServer, address_parts, ended_by_signals, owner_watched
 from byway.app.settings import ControlPlaneSettings
 from byway.app.staging import Staging
+from byway.app.standing import Standing
+from byway.app.turns import OTHERS_S
 from byway.app.writing import Writer
 from byway.authority.authority import Authority
 from byway.authority.control_socket import control_socket_server
@@ -36,7 +41,6 @@ from byway.authority.issuance import Terms
 from byway.authority.private_files import private_directory, write_atomically
 from byway.authority.server import CertificateService
 from byway.authority.serving import ServingCertificate
-from byway.authority.vault import opened_signer
 from byway.base.clock import SystemClock
 from byway.base.duration import Duration
 from byway.base.errors import FaultError
@@ -44,15 +48,12 @@ from byway.derive.endpoints import workload
 from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
 from byway.identity.spiffe import SpiffeId, TrustDomain
-from byway.kinds.decode import decode
-from byway.kinds.resource import Resource
 from byway.model.mesh import MeshDefaults
 from byway.model.names import DEFAULT_TRUST_DOMAIN
-from byway.sources.store import StoreSource
+from byway.sources.source import Source
 from byway.telemetry.exposition import Metric, Sample
 from byway.telemetry.observatory import Observatory
 from byway.telemetry.sender import Sender, SenderRefusedError
-from byway.world.change import Change
 from byway.world.host import World
 from byway.world.index import INDEX
 from byway.xds.endpoints import peer_of
@@ -98,35 +99,29 @@ class ControlPlane:
     async def _open(self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]]) -> None:
         settings = self._settings
         now = self._clock.now()
-        signer = opened_signer(self._state, self._trust_domain, now)
+        origin = await opened_origin(self._state, settings.store, settings.ca, self._trust_domain, now)
+        stack.push_async_callback(origin.source.close)
         life_s = int(settings.certificate_life_s) or 86_400
-        authority = Authority(signer, self._trust_domain, self._clock, terms=Terms(usual=Duration.of(seconds=life_s)))
-        source = await StoreSource.open(self._state / "store.sqlite")
-        stack.push_async_callback(source.close)
-        await self._load(source)
+        authority = Authority(
+            origin.signer, self._trust_domain, self._clock, terms=Terms(usual=Duration.of(seconds=life_s))
+        )
+        binary = envoy_binary(settings.envoy, os.environ)
+        envoy_version = await _envoy_version(binary)
+        prover = await stack.enter_async_context(EnvoyProver(binary))
+        writer = await self._filled(stack, tasks, origin, prover, f"{__version__} {envoy_version}")
         await self.prewarm.load()
         stack.push_async_callback(self.prewarm.save)
-        binary = envoy_binary(settings.envoy, os.environ)
-        prover = await stack.enter_async_context(EnvoyProver(binary))
-        writer = Writer(
-            self.database,
-            self.world,
-            source,
-            Proposals(self.database, self.world, self.catalogue, prover),
-            self.hub,
-            self.desk.publish_names,
-            Staging(self.hub, self.observatory.windows, self._clock, self._workload),
-        )
-        writer.publish_names()
         mesh = Mesh(
             name=settings.mesh,
-            envoy_version=await _envoy_version(binary),
+            is_shared=bool(settings.store),
+            envoy_version=envoy_version,
             database=self.database,
             world=self.world,
             writer=writer,
             hub=self.hub,
             desk=self.desk,
             authority=authority,
+            standing=Standing(self.database, self.world, self.catalogue, self.hub, writer.quarantine),
         )
         tasks.append(asyncio.create_task(self.hub.run(), name="hub"))
         tasks.append(asyncio.create_task(self._tidy(), name="tidy"))
@@ -134,6 +129,38 @@ class ControlPlane:
         tasks.append(asyncio.create_task(learning, name="prewarm"))
         await self._open_doors(stack, tasks, authority, mesh)
         mesh.is_ready = True
+
+    async def _filled(
+        self,
+        stack: contextlib.AsyncExitStack,
+        tasks: list[asyncio.Task[None]],
+        origin: Origin,
+        prover: EnvoyProver,
+        by: str,
+    ) -> Writer:
+        """Fills the world with what is stored and may stand, and follows it; `by` names this Byway and its Envoy."""
+        proposals = Proposals(self.database, self.world, self.catalogue, prover)
+        writer = Writer(
+            self.database,
+            self.world,
+            origin.source,
+            proposals,
+            self.hub,
+            self.desk.publish_names,
+            Staging(self.hub, self.observatory.windows, self._clock, self._workload),
+        )
+        inspection = Inspection(self.world, proposals, writer.quarantine, self._clock, self._state / "proofs.json")
+        writer.following.check = origin.check
+        proposals.is_shared = bool(self._settings.store)
+        writer.turns.others_s = OTHERS_S if proposals.is_shared else 0.0
+        writer.following.revision = await _load(origin.source, inspection, by)
+        stack.push_async_callback(inspection.save)
+        await inspection.begin()
+        writer.names.publish()
+        tasks.append(asyncio.create_task(writer.following.run(), name="following"))
+        rest = inspection.run(writer.following.alone, writer.following.tell)
+        tasks.append(asyncio.create_task(rest, name="inspection"))
+        return writer
 
     async def _open_doors(
         self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]], authority: Authority, mesh: Mesh
@@ -160,27 +187,10 @@ class ControlPlane:
         stack.push_async_callback(control.stop, _GRACE_S)
         host, port = address_parts(settings.admin)
         door = Door(token=self._token(), is_loopback=host in ("127.0.0.1", "::1", "localhost"))
-        app = admin_app(mesh, self.observatory, door, providers=(lambda: self._metrics(authority),))
+        app = admin_app(mesh, self.observatory, door, providers=(lambda: self._metrics(authority, mesh),))
         http = HttpServer(app, host, port)
         tasks.append(asyncio.create_task(_served(http, settings.admin), name="admin"))
         stack.callback(setattr, http, "should_exit", True)
-
-    async def _load(self, source: StoreSource) -> None:
-        snapshot = await source.load()
-        for diagnostic in snapshot.diagnostics:
-            _log.error("stored document unreadable", diagnostic=str(diagnostic))
-        resources: list[Resource] = []
-        for document in snapshot.documents:
-            decoded = decode(document)
-            if decoded.value is not None:
-                resources.append(decoded.value)
-            for diagnostic in decoded.diagnostics if decoded.has_errors else ():
-                _log.error("stored resource refused", diagnostic=str(diagnostic))
-        self.world.apply(Change(tuple(resources)))
-        # What was loaded stays: a full collection that walks through it would stop all streams for a second.
-        gc.collect()
-        gc.freeze()
-        _log.info("resources loaded", n=len(resources))
 
     def _token(self) -> str:
         path = self._state / "token"
@@ -214,13 +224,15 @@ class ControlPlane:
             instance=proxy.instance, epoch=proxy.epoch, peer=peer_of(found, mesh_defaults(self.database).trust_domain)
         )
 
-    def _metrics(self, authority: Authority) -> Iterable[Metric | str]:
+    def _metrics(self, authority: Authority, mesh: Mesh) -> Iterable[Metric | str]:
         yield self.hub.metrics()
         for name, value in authority.statistics().items():
             is_counter = name.endswith(("_count", "_total"))
             yield _metric(name, "counter" if is_counter else "gauge", "The certificate authority.", value)
         statistics = self.database.statistics().values()
         yield _metric("byway_resources", "gauge", "Resources of the mesh.", len(self.world))
+        held = "Resources that are not in force as they are stored."
+        yield _metric("byway_quarantined_resources", "gauge", held, mesh.n_quarantined)
         yield _metric("byway_queries_held", "gauge", "Results that are held.", sum(s.n_memos for s in statistics))
         yield _metric(
             "byway_queries_computed_total", "counter", "Queries that ran.", sum(s.n_computed for s in statistics)
@@ -248,6 +260,19 @@ def _metric(name: str, kind: str, text: str, value: float) -> Metric:
     return Metric(
         name=name, kind="counter" if kind == "counter" else "gauge", help=text, samples=(Sample(float(value)),)
     )
+
+
+async def _load(source: Source, inspection: Inspection, by: str) -> int:
+    """Takes what is stored; the revision that it is at."""
+    snapshot = await source.load()
+    for diagnostic in snapshot.diagnostics:
+        _log.error("stored document unreadable", diagnostic=str(diagnostic))
+    n_resources = inspection.load(snapshot.documents, by)
+    # What was loaded stays: a full collection that walks through it would stop all streams for a second.
+    gc.collect()
+    gc.freeze()
+    _log.info("resources loaded", n=n_resources)
+    return snapshot.revision
 
 
 async def _served(http: HttpServer, address: str) -> None:

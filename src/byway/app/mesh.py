@@ -19,13 +19,16 @@ from byway.admin.port import (
     Section,
     SourceText,
     Target,
+    Trouble,
     VersionReport,
 )
 from byway.ads.hub import Hub
 from byway.agent.desk import AgentDesk
 from byway.app.proxies import proxy_status
+from byway.app.standing import Standing
 from byway.app.writing import Writer, kind_named, resource_ids
 from byway.authority.authority import Authority
+from byway.base.diagnostics import Diagnostic
 from byway.base.json import decoded
 from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
@@ -49,6 +52,7 @@ class Mesh:
         self,
         *,
         name: str,
+        is_shared: bool,
         envoy_version: str,
         database: Database,
         world: World,
@@ -56,8 +60,10 @@ class Mesh:
         hub: Hub,
         desk: AgentDesk,
         authority: Authority,
+        standing: Standing,
     ) -> None:
         self._name = name
+        self._is_shared = is_shared
         self._envoy_version = envoy_version
         self._database = database
         self._world = world
@@ -65,13 +71,20 @@ class Mesh:
         self._hub = hub
         self._desk = desk
         self._authority = authority
+        self._standing = standing
         self.is_ready = False
 
     async def apply(
-        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+        self,
+        sources: tuple[SourceText, ...],
+        namespace: str,
+        *,
+        dry_run: bool,
+        bake_s: float | None = None,
+        keep_going: bool = False,
     ) -> Outcome:
         """Takes the documents of all files or of none, by stages where `bake_s` is given."""
-        return await self._writer.apply(sources, namespace, dry_run=dry_run, bake_s=bake_s)
+        return await self._writer.apply(sources, namespace, dry_run=dry_run, bake_s=bake_s, keep_going=keep_going)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Deletes the resources that the documents name."""
@@ -82,14 +95,27 @@ class Mesh:
         return await self._writer.delete_ids(resource_ids(targets, namespace), dry_run=dry_run)
 
     async def resources(self, kind: str, namespace: str | None, name: str | None) -> tuple[Mapping[str, Any], ...]:
-        """The bodies of a kind's resources as they were written."""
+        """The bodies of a kind's resources as they were written, with their status."""
         known = kind_named(kind)
-        found = self._world.resources(known.name, "" if known.is_mesh_wide else namespace or "", name or "")
+        found = await self._standing.bodies(known.name, "" if known.is_mesh_wide else namespace or "", name or "")
         if name and not found:
             where = f"namespace {namespace}" if namespace else "any namespace"
             scope = "" if known.is_mesh_wide else f" in {where}"
             raise NotFoundError(f"there is no {known.name} {name}{scope} (see `byway get {kind}`)")
-        return tuple(resource.document.body for resource in found)
+        return found
+
+    @property
+    def n_quarantined(self) -> int:
+        """How many resources are not in force as they are stored."""
+        return len(self._writer.quarantine)
+
+    async def troubles(self) -> tuple[Trouble, ...]:
+        """Every object that is not in force as it is stored, or that proxies refuse."""
+        return await self._standing.troubles()
+
+    async def analysis(self) -> tuple[Diagnostic, ...]:
+        """All that is wrong with the resources of the mesh."""
+        return await self._standing.analysis()
 
     async def status(self) -> tuple[ProxyStatus, ...]:
         """Every proxy that the mesh knows of."""
@@ -100,7 +126,11 @@ class Mesh:
         trust_domain = mesh_defaults(self._database).trust_domain
         return tuple(
             proxy_status(
-                found, trust_domain, connected.get((found.namespace, found.instance)), reports.get(found.instance)
+                found,
+                trust_domain,
+                connected.get((found.namespace, found.instance)),
+                reports.get(found.instance),
+                is_shared=self._is_shared,
             )
             for found in self._workloads()
         )

@@ -2,6 +2,7 @@
 
     mesh: shop                        # its name; state, network and certificates are kept by it
     namespace: default                # of all services (this is the default)
+    discovery: eager                  # sidecars are given all services at their start (else as MeshConfig says)
     services:
       link-service:
         port: 8080                    # short for ports: [{name: http, port: 8080}]
@@ -10,6 +11,7 @@
         cwd: ./links                  # seen from this file's folder, which is the default
         serviceAccount: link-service  # the identity (this is the default)
         proxy: grpc                   # no Envoy: the application's gRPC library is a client of the mesh itself
+        discovery: lazy               # this one's sidecars alone: a service when it is first called
         versions:                     # or `instances: 2`, and `version: v1` for the label
           stable: {instances: 2}
           canary: {instances: 1, env: {LOG: debug}}
@@ -100,6 +102,7 @@ Words = tuple[Annotated[str, Check(_placeholders)], ...]
 Environment = dict[Annotated[str, Check(_env_name)], Annotated[str, Check(_placeholders)]]
 Name = Annotated[str, Check(_name)]
 Instances = Annotated[int, Between(1, _MOST_INSTANCES)]
+DiscoveryMode = Literal["", "lazy", "eager"]
 
 
 class MeshPort(Message, frozen=True, kw_only=True):
@@ -137,6 +140,7 @@ class MeshService(Message, frozen=True, kw_only=True):
     cwd: str = ""
     service_account: Annotated[str, Check(dns_label)] = ""
     proxy: Literal["sidecar", "grpc"] = "sidecar"
+    discovery: DiscoveryMode = ""
     instances: Instances = 1
     version: Annotated[str, Check(label_value), Check(_name)] = DEFAULT_VERSION
     versions: dict[Annotated[str, Check(label_value), Check(_name)], MeshVersion] = msgspec.field(default_factory=dict)
@@ -192,6 +196,7 @@ class MeshFile(Message, frozen=True, kw_only=True):
 
     mesh: Annotated[str, Check(_mesh_name)] = ""
     namespace: Name = "default"
+    discovery: DiscoveryMode = ""
     services: dict[Name, MeshService] = msgspec.field(default_factory=dict)
     gateways: dict[Name, MeshGateway] = msgspec.field(default_factory=dict)
     resources: tuple[str, ...] = ()

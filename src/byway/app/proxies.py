@@ -29,9 +29,16 @@ _SHORT = {
 
 
 def proxy_status(
-    workload: Workload, trust_domain: str, stream: ConnectedProxy | None, report: WorkloadReport | None
+    workload: Workload,
+    trust_domain: str,
+    stream: ConnectedProxy | None,
+    report: WorkloadReport | None,
+    *,
+    is_shared: bool = False,
 ) -> ProxyStatus:
-    """One line of `byway status`; a proxy without a stream is known but not connected."""
+    """One line of `byway status`; a proxy without a stream is known but not connected, or not here where others share
+    the source.
+    """
     return ProxyStatus(
         instance=workload.instance,
         workload=workload.name,
@@ -40,6 +47,7 @@ def proxy_status(
         kind=_kind(workload),
         node=workload.node,
         connected=stream is not None,
+        may_be_elsewhere=is_shared and stream is None,
         in_sync=stream is not None and stream.is_in_sync,
         sync=_sync(stream) if stream else {},
         certificate_not_after=report.expires if report else "",

@@ -52,7 +52,8 @@ def read(sources: Sequence[SourceText], namespace: str) -> Read:
         parsed = documents(source.text, source.file)
         diagnostics.extend(parsed.diagnostics)
         for document in parsed.value:
-            decoded = decode(with_namespace(document, namespace), namespace)
+            # An object's status is what the mesh says of it; one that was printed and is applied again still has it.
+            decoded = decode(with_namespace(document.without("status"), namespace), namespace)
             diagnostics.extend(decoded.diagnostics)
             if decoded.value is not None:
                 diagnostics.extend(_twice(decoded.value, found))

@@ -11,6 +11,8 @@ import msgspec
 class ControlPlaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`byway serve`: addresses are HOST:PORT. `owner_pid`: end when that process is gone.
 
+    `store` is the `postgresql://` URL of a store that several share, `ca` the directory of their CA; else both are in `state`.
+
     `sampling` is the share of requests that are traced where no MeshConfig says otherwise, in percent; 0: none.
     """
 
@@ -22,10 +24,15 @@ class ControlPlaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificate_life_s: float = 0
     sampling: float = 0.0
     owner_pid: int = 0
+    store: str = ""
+    ca: str = ""
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`byway agent`: `control_plane` is its xDS and CSR address. `owner_pid`: end all, in order, when it is gone."""
+    """`byway agent`: `control_plane` is its xDS and CSR address, or several with commas.
+
+    `owner_pid`: end all, in order, when it is gone.
+    """
 
     mesh: str
     state: str

@@ -3,6 +3,9 @@
 Most changes are told to everybody at once. Where doors move (see `byway.derive.transition`), those that open come first,
 then all callers, then those that shut; each turn waits until the one before was acknowledged, and not for ever: a proxy that
 does not answer must not keep a door open.
+
+Where several control planes share a source, each takes the same turns with its own proxies, and waits at each for as long
+as the others may be behind: they hear of a commit within a moment.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from byway.xds import resources
 
 _ACK_LIMIT_S = 10.0
 _TURN_LIMIT_S = 5.0
+OTHERS_S = 2.0
+"""So long other control planes may need to hear of a commit, judge it and have it acknowledged."""
 _SETTLE_S = 0.25
 """Envoy acknowledges in its main thread. Its workers follow, and what they sent before is still on its way."""
 
@@ -41,6 +46,7 @@ class Turns:
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
         self._hub = hub
+        self.others_s = 0.0  # how far other control planes may be behind with the same change; 0: there are none
 
     async def publish(
         self, changed: frozenset[Root], moved: Mapping[Who, Inbound], tell_names: Callable[[], None]
@@ -61,11 +67,12 @@ class Turns:
         return await last.done(_ACK_LIMIT_S, rollouts)
 
     async def _turn(self, keys: set[Key], rollouts: list[Rollout]) -> None:
+        wait_s = max(_SETTLE_S, self.others_s) if keys else self.others_s
         if keys:
             rollouts.append(self._hub.publish(keys))
             keys.clear()
             await rollouts[-1].done(_TURN_LIMIT_S)
-            await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(wait_s)
 
     def _shares(self, changed: frozenset[Root], moved: Mapping[Who, Inbound]) -> _Shares:
         with self._database.write():

@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Set
 from typing import Literal
 
 import msgspec
@@ -15,42 +15,32 @@ from byway.admin.port import Change as Reported
 from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport, SourceText, Target
 from byway.ads.hub import Hub
 from byway.ads.rollout import Nack, Rollout, RolloutResult
+from byway.app.following import Following
+from byway.app.nametable import NamesListener, NameTable
+from byway.app.partial import answered, without_refused
 from byway.app.proposal import Judged, Proposals
+from byway.app.quarantine import Quarantine
 from byway.app.reading import named, read
 from byway.app.staging import Staged, Staging
+from byway.app.standing import SHAPES
 from byway.app.turns import Turns
+from byway.base.clock import SystemClock
 from byway.base.diagnostics import Diagnostic, Severity
-from byway.derive.lowered import service_of
-from byway.derive.services import names
 from byway.engine import Database
 from byway.kinds.decode import decode
 from byway.kinds.document import Document
 from byway.kinds.kubernetes.service import HEADLESS
 from byway.kinds.registry import KINDS, Kind
 from byway.kinds.resource import Resource, ResourceId
-from byway.model.names import (
-    TYPE_CLUSTER,
-    TYPE_ENDPOINTS,
-    TYPE_LISTENER,
-    TYPE_ROUTE,
-    TYPE_VIRTUAL_HOST,
-    service_host,
-)
 from byway.sources.admission import admitted
-from byway.sources.errors import CommitRefused
-from byway.sources.source import Put, Remove, Source
+from byway.sources.errors import CommitRefused, RevisionConflict
+from byway.sources.source import Put, Source
 from byway.world.change import Change
 from byway.world.host import World
 
 _ACK_LIMIT_S = 10.0
-_SHAPES = {
-    TYPE_LISTENER: ("Gateway", "PeerAuthentication", "AuthorizationPolicy", "Service", "MeshConfig"),
-    TYPE_ROUTE: ("VirtualService", "AuthorizationPolicy", "PeerAuthentication"),
-    TYPE_VIRTUAL_HOST: ("VirtualService", "MeshConfig"),
-    TYPE_CLUSTER: ("DestinationRule", "Service", "PeerAuthentication"),
-    TYPE_ENDPOINTS: ("WorkloadEntry", "Service"),
-}
-"""Which kinds shape a resource of a type."""
+_MOST_TRIES = 5
+"""Where another control plane is first, what is there now is taken, and the change proposed again."""
 _SHORT_NAMES = {
     "VirtualService": ("vs",),
     "DestinationRule": ("dr",),
@@ -64,7 +54,13 @@ _SHORT_NAMES = {
     "MeshConfig": ("mc",),
 }
 
-NamesListener = Callable[[dict[str, str]], None]
+
+class _Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """How a write is done; see `Writer.apply`."""
+
+    dry_run: bool
+    bake_s: float | None = None
+    keep_going: bool = False
 
 
 class Writer:
@@ -82,24 +78,34 @@ class Writer:
     ) -> None:
         self._database = database
         self._world = world
-        self._source = source
         self._proposals = proposals
         self._hub = hub
-        self._turns = Turns(database, hub)
+        self.turns = Turns(database, hub)
         self._staging = staging
-        self._tell_names = tell_names
-        self._names: dict[str, str] = {}
+        self.names = NameTable(database, tell_names)
+        self.quarantine = Quarantine(world, proposals, SystemClock())
+        self.following = Following(world, source, self.quarantine, hub, self.turns, self.names)
         self._turn = asyncio.Lock()
 
     async def apply(
-        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+        self,
+        sources: tuple[SourceText, ...],
+        namespace: str,
+        *,
+        dry_run: bool,
+        bake_s: float | None = None,
+        keep_going: bool = False,
     ) -> Outcome:
-        """Puts the resources of some files; by stages, each watched so long, where `bake_s` is given."""
+        """Puts the resources of some files; by stages, each watched so long, where `bake_s` is given.
+
+        `keep_going`: what is wrong is left out, and does not keep the others out.
+        """
         found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
-        if not found.is_usable:
+        if not found.is_usable and not (keep_going and found.resources):
             return Outcome(diagnostics=found.diagnostics)
+        manner = _Manner(dry_run=dry_run, bake_s=bake_s, keep_going=keep_going)
         async with self._turn:
-            return await self._write(found.resources, (), found.diagnostics, dry_run=dry_run, bake_s=bake_s)
+            return await self._write(found.resources, (), found.diagnostics, manner)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Removes the resources that some files name; one that is not there is no mistake."""
@@ -107,47 +113,75 @@ class Writer:
         if not found.is_usable:
             return Outcome(diagnostics=found.diagnostics)
         async with self._turn:
-            ids = tuple(i for i in found.documents if self._world.resource(i) is not None)
+            ids = tuple(i for i in found.documents if self._is_stored(i))
             absent = [_absent(i, document) for i, document in found.documents.items() if i not in ids]
-            return await self._write((), ids, (*found.diagnostics, *absent), dry_run=dry_run)
+            return await self._write((), ids, (*found.diagnostics, *absent), _Manner(dry_run=dry_run))
 
     async def delete_ids(self, ids: tuple[ResourceId, ...], *, dry_run: bool) -> Outcome:
         """Removes resources by their ids; all must be there."""
         async with self._turn:
-            absent = tuple(_absent(i, None, Severity.ERROR) for i in ids if self._world.resource(i) is None)
-            return Outcome(diagnostics=absent) if absent else await self._write((), ids, (), dry_run=dry_run)
+            absent = tuple(_absent(i, None, Severity.ERROR) for i in ids if not self._is_stored(i))
+            return Outcome(diagnostics=absent) if absent else await self._write((), ids, (), _Manner(dry_run=dry_run))
 
     async def _write(
         self,
         puts: tuple[Resource, ...],
         removes: tuple[ResourceId, ...],
         diagnostics: tuple[Diagnostic, ...],
-        *,
-        dry_run: bool,
-        bake_s: float | None = None,
+        manner: _Manner,
     ) -> Outcome:
-        try:
-            puts = self._admitted(puts)
-        except CommitRefused as refused:
-            return Outcome(diagnostics=(*diagnostics, *refused.diagnostics))
-        changes = (*(self._change(r) for r in puts), *(_reported(i, "deleted") for i in removes))
-        change = Change(tuple(r for r in puts if self._differs(r)), removes)
-        verdict, undo = await self._proposals.judge(change)
-        diagnostics = tuple(sorted((*diagnostics, *verdict.diagnostics), key=_place))
-        if dry_run or not verdict.is_accepted:
-            self._proposals.take_back(undo)
-            return Outcome(diagnostics=diagnostics, changes=changes if verdict.is_accepted else ())
+        for _ in range(_MOST_TRIES):
+            try:
+                return await self._tried(puts, removes, diagnostics, manner)
+            except RevisionConflict as conflict:
+                async with self.following.alone:
+                    await self.following.catch_up(conflict.actual)
+        return Outcome(diagnostics=(*diagnostics, _overtaken(Change(puts, removes))))
+
+    async def _tried(
+        self,
+        puts: tuple[Resource, ...],
+        removes: tuple[ResourceId, ...],
+        diagnostics: tuple[Diagnostic, ...],
+        manner: _Manner,
+    ) -> Outcome:
+        bake_s = manner.bake_s
+        async with self.following.alone:
+            admitted_puts: tuple[Resource, ...] | None = None
+            while admitted_puts is None:
+                try:
+                    admitted_puts = self._admitted(puts)
+                except CommitRefused as refused:
+                    diagnostics = (*diagnostics, *refused.diagnostics)
+                    puts = without_refused(puts, refused.diagnostics) if manner.keep_going else ()
+                    if not puts:
+                        return Outcome(diagnostics=diagnostics)
+            changes = (*(self._change(r) for r in admitted_puts), *(_reported(i, "deleted") for i in removes))
+            asked = Change(tuple(r for r in admitted_puts if self._differs(r)), removes)
+            verdict, undo = await self._proposals.judge(asked)
+            change = verdict.change
+            diagnostics = tuple(sorted((*diagnostics, *verdict.diagnostics), key=_place))
+            outcome = answered(diagnostics, changes, verdict, keep_going=manner.keep_going)
+            if manner.dry_run or not outcome.is_accepted:
+                self._proposals.take_back(undo)
+                return outcome
+            if bake_s is None:
+                told = await self._publish(change, undo, verdict)
+                await self.following.retry(change.ids)
+            elif verdict.moved:
+                self._proposals.take_back(undo)
+                return Outcome(diagnostics=(*diagnostics, _not_by_stages(change)))
+            else:
+                self._proposals.keep()
         if bake_s is not None:
-            return await self._publish_by_stages(
-                change, undo, verdict, bake_s, Outcome(diagnostics=diagnostics, changes=changes)
-            )
-        rollout = await self._publish(change, undo, verdict)
-        diagnostics = (*diagnostics, *(self._refused(change, nack) for nack in rollout.refusals))
-        return Outcome(diagnostics=diagnostics, changes=changes, rollout=report(rollout))
+            return await self._published_by_stages(change, undo, verdict, bake_s, outcome)
+        rollout = await told.done(_ACK_LIMIT_S) if isinstance(told, Rollout) else told
+        refusals = tuple(self._refused(change, nack) for nack in rollout.refusals)
+        return msgspec.structs.replace(outcome, diagnostics=(*diagnostics, *refusals), rollout=report(rollout))
 
     def _refused(self, change: Change, nack: Nack) -> Diagnostic:
         """What one proxy would not take although the prover did, such as a port that somebody else holds."""
-        culprit = next((r for r in change.puts if r.id.kind in _SHAPES.get(nack.type_url, ())), None)
+        culprit = next((r for r in change.puts if r.id.kind in SHAPES.get(nack.type_url, ())), None)
         return Diagnostic(
             severity=Severity.WARNING,
             code="refused-by-a-proxy",
@@ -157,66 +191,58 @@ class Writer:
             subject=str(culprit.id) if culprit else "",
         )
 
-    async def _publish(self, change: Change, undo: Change, verdict: Judged) -> RolloutResult:
+    async def _publish(self, change: Change, undo: Change, verdict: Judged) -> Rollout | RolloutResult:
+        """Stores and tells; what moves doors is told in turns, and has been taken when this returns."""
         try:
-            await self._commit(change)
+            await self.following.commit(change)
         except BaseException:
             self._proposals.take_back(undo)
             raise
         self._proposals.keep()
-        return await self._turns.publish(verdict.changed, verdict.moved, lambda: self._publish_names_of(change.ids))
+        if verdict.moved:
+            return await self.turns.publish(verdict.changed, verdict.moved, lambda: self.names.publish_of(change.ids))
+        self.names.publish_of(change.ids)
+        return self._hub.publish(verdict.changed)
 
-    async def _publish_by_stages(
+    async def _published_by_stages(
         self, change: Change, undo: Change, verdict: Judged, bake_s: float, outcome: Outcome
     ) -> Outcome:
-        """Publishes a change and stores it once it has proved itself; else everything is as it was."""
-        if verdict.moved:
-            self._proposals.take_back(undo)
-            return Outcome(diagnostics=(*outcome.diagnostics, _not_by_stages(change)))
-        self._proposals.keep()
-        try:
-            staged = await self._staging.run(verdict.changed, bake_s)
-            if not staged.trouble:
-                await self._commit(change)
-        except BaseException:
-            self._withdraw(undo, verdict)
-            raise
-        if staged.trouble:
-            rollout = await self._withdraw(undo, verdict).done(_ACK_LIMIT_S)
-            diagnostics = (*outcome.diagnostics, _rolled_back(change, staged))
-            return Outcome(diagnostics=diagnostics, stages=staged.stages, rollout=report(rollout))
-        self._publish_names_of(change.ids)
+        """Stores a change once it has proved itself; else everything is as it was. Others' changes are taken meanwhile."""
+        with self.following.noted() as touched:
+            try:
+                staged = await self._staging.run(verdict.changed, bake_s)
+                is_overtaken = not staged.trouble and not await self._stored(change, touched)
+            except BaseException:
+                await self._withdraw(undo, touched, verdict)
+                raise
+            if staged.trouble or is_overtaken:
+                rollout = await (await self._withdraw(undo, touched, verdict)).done(_ACK_LIMIT_S)
+                reason = _overtaken(change) if is_overtaken else _rolled_back(change, staged)
+                diagnostics = (*outcome.diagnostics, reason)
+                return Outcome(diagnostics=diagnostics, stages=staged.stages, rollout=report(rollout))
+        self.names.publish_of(change.ids)
         return msgspec.structs.replace(outcome, stages=staged.stages, rollout=report(staged.rollout))
 
-    def _withdraw(self, undo: Change, verdict: Judged) -> Rollout:
-        self._world.apply(undo)
-        return self._hub.publish(verdict.changed | frozenset(self._database.changed()))
+    async def _stored(self, change: Change, touched: Set[ResourceId]) -> bool:
+        """Stores a change that has been in the world for a while, unless others have changed the same resources."""
+        for _ in range(_MOST_TRIES):
+            async with self.following.alone:
+                if touched & change.ids:
+                    return False
+                try:
+                    await self.following.commit(change)
+                except RevisionConflict as conflict:
+                    await self.following.catch_up(conflict.actual)
+                else:
+                    await self.following.retry(change.ids)
+                    return True
+        return False
 
-    async def _commit(self, change: Change) -> None:
-        await self._source.commit([*(Put(r.document) for r in change.puts), *(Remove(i) for i in change.removes)])
-
-    def publish_names(self) -> None:
-        """Tells the agents what DNS must answer, where that changed."""
-        self._tell_table(dict(names(self._database)))
-
-    def _publish_names_of(self, ids: Iterable[ResourceId]) -> None:
-        """The same after a change of these resources: no other service is looked at."""
-        services = [i for i in ids if i.kind == "Service"]
-        if not services:
-            return
-        table = dict(self._names)
-        for resource_id in services:
-            host = service_host(resource_id.name, resource_id.namespace)
-            found = service_of(self._database, resource_id)
-            table.pop(host, None)
-            if found is not None and found.vip:
-                table[host] = found.vip
-        self._tell_table(table)
-
-    def _tell_table(self, table: dict[str, str]) -> None:
-        if table != self._names:
-            self._names = table
-            self._tell_names(table)
+    async def _withdraw(self, undo: Change, touched: Set[ResourceId], verdict: Judged) -> Rollout:
+        """Takes a change back everywhere, but for what others have changed since."""
+        async with self.following.alone:
+            self._world.apply(undo.without(touched))
+            return self._hub.publish(verdict.changed | frozenset(self._database.changed()))
 
     def _admitted(self, puts: tuple[Resource, ...]) -> tuple[Resource, ...]:
         """The resources as they will be stored: every Service has its address."""
@@ -231,12 +257,16 @@ class Writer:
         decoded = (decode(change.document).value for change in changes if isinstance(change, Put))
         return tuple(resource for resource in decoded if resource is not None)
 
+    def _is_stored(self, resource_id: ResourceId) -> bool:
+        return self._world.resource(resource_id) is not None or self.quarantine.is_held(resource_id)
+
     def _differs(self, resource: Resource) -> bool:
         old = self._world.resource(resource.id)
-        return old is None or old.document.body != resource.document.body
+        is_held = self.quarantine.is_held(resource.id)  # what is stored is another version than the world's
+        return old is None or is_held or old.document.body != resource.document.body
 
     def _change(self, resource: Resource) -> Reported:
-        if self._world.resource(resource.id) is None:
+        if not self._is_stored(resource.id):
             return _reported(resource.id, "created")
         return _reported(resource.id, "configured" if self._differs(resource) else "unchanged")
 
@@ -291,6 +321,15 @@ def _not_by_stages(change: Change) -> Diagnostic:
         code="not-by-stages",
         message="what servers accept would change: callers and servers must follow one another, not some of each",
         hint="apply it without --staged; such a change goes out in turns",
+    )
+
+
+def _overtaken(change: Change) -> Diagnostic:
+    return _of_the_first(
+        change,
+        code="conflict",
+        message="others change the mesh at the same time, and were first each time it was tried",
+        hint="see what is there now with `byway get`, and apply it again",
     )
 
 

@@ -1,4 +1,5 @@
-"""The CA on disk, in `<state>/ca`: made at the first start, the same again at every later one.
+"""The CA on disk, in `<state>/ca`: made at the first start, the same again at every later one; or where an operator has put
+it for several control planes, which is read and never written.
 
 Two forms are understood. Byway's own root: `root-key.pem` (0600) and `root-cert.pem`. A plugged-in intermediate in
 Istio's `cacerts` form: `ca-key.pem`, `ca-cert.pem`, `cert-chain.pem`, `root-cert.pem`; where `ca-key.pem` lies it
@@ -11,6 +12,7 @@ certificates before anything is signed, so a crash at any point leaves a CA that
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -46,14 +48,22 @@ _CA_CERT: Final = "ca-cert.pem"
 _CERT_CHAIN: Final = "cert-chain.pem"
 
 
-def opened_signer(state: Path, trust_domain: TrustDomain, now: datetime) -> Signer:
-    """The mesh's CA out of `state`, made there if it is the first time; raises a one-line `FaultError` if unusable."""
+def opened_signer(
+    state: Path, trust_domain: TrustDomain, now: datetime, *, given: Path | None = None, may_make: bool = True
+) -> Signer:
+    """The mesh's CA: the one in the directory `given`, else that in `state`, made there if it is the first time and it
+    `may_make` one; raises a one-line `FaultError` if unusable.
+    """
     private_directory(state)
-    directory = state / "ca"
-    private_directory(directory)
-    with exclusive(directory):
+    directory = given or state / "ca"
+    if given is None:
+        private_directory(directory)
+    with contextlib.nullcontext() if given else exclusive(directory):
         try:
-            signer = _plugged_in(directory) if (directory / _CA_KEY).exists() else _own(directory, trust_domain, now)
+            if (directory / _CA_KEY).exists():
+                signer = _plugged_in(directory)
+            else:
+                signer = _own(directory, trust_domain, now, may_make=may_make and given is None)
             _check_trust_domain(signer.root, trust_domain)
             signer.check_life(now)
         except UnusableAuthority as fault:
@@ -64,16 +74,27 @@ def opened_signer(state: Path, trust_domain: TrustDomain, now: datetime) -> Sign
     return signer
 
 
-def _own(directory: Path, trust_domain: TrustDomain, now: datetime) -> Signer:
+def fingerprint(root: x509.Certificate) -> str:
+    """What tells one root from every other: SHA-256 in hexadecimal, as `openssl x509 -fingerprint -sha256` has it."""
+    return root.fingerprint(hashes.SHA256()).hex()
+
+
+def _own(directory: Path, trust_domain: TrustDomain, now: datetime, *, may_make: bool) -> Signer:
     key_path, cert_path = directory / _ROOT_KEY, directory / _ROOT_CERT
     if key_path.exists():
         key = private_key(read_secret(key_path))
     elif cert_path.exists():
         raise UnusableAuthority(f"{_ROOT_CERT} has no {_ROOT_KEY} beside it (restore the key, or remove both)")
+    elif not may_make:
+        raise UnusableAuthority(
+            f"no CA is here (put the mesh's own here: {_CA_KEY} or {_ROOT_KEY} and what belongs to it)"
+        )
     else:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomically(key_path, pem, 0o600)
+    if not cert_path.exists() and not may_make:
+        raise UnusableAuthority(f"{_ROOT_KEY} has no {_ROOT_CERT} beside it (copy both)")
     if not cert_path.exists():
         root = root_certificate(key, trust_domain, now, x509.random_serial_number())
         write_atomically(cert_path, root.public_bytes(Encoding.PEM), 0o644)

@@ -19,7 +19,13 @@ def command(
     mesh: Mesh = "default",
     state: State = None,
     envoy: Envoy = None,
-    xds: Annotated[str, Parameter(help="The control plane's xDS and CSR address (HOST:PORT).")] = "127.0.0.1:15012",
+    xds: Annotated[
+        str,
+        Parameter(
+            help="The control plane's xDS and CSR address (HOST:PORT). Of several, with commas between, one is used, and "
+            "where that cannot be reached, the next."
+        ),
+    ] = "127.0.0.1:15012",
     certificate_life: CertificateLife = "24h",
 ) -> int:
     """Run this host's agent alone, until it is told to stop.
@@ -31,7 +37,7 @@ def command(
         mesh=mesh,
         state=state or str(default_state(mesh)),
         envoy=envoy or "",
-        control_plane=address("--xds", xds),
+        control_plane=",".join(address("--xds", one.strip()) for one in xds.split(",")),
         certificate_life_s=seconds("--certificate-life", certificate_life),
     )
     from byway.app.host import run_agent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport, Stage
+from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport, Stage, Trouble
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.telemetry.golden import Signals
 from byway.telemetry.traces import TraceSummary
@@ -17,10 +17,11 @@ class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
     rollout: RolloutReport | None = None
     stages: tuple[Stage, ...] = ()
+    is_partial: bool = False
 
     @property
     def has_errors(self) -> bool:
-        """Whether the write was refused."""
+        """Whether something of the write was refused; not all of it where it `is_partial`."""
         return any(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)
 
     @property
@@ -30,9 +31,16 @@ class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proxies(msgspec.Struct, frozen=True):
-    """Of `/api/status`."""
+    """Of `/api/status`; `troubles` are the objects in trouble."""
 
     proxies: tuple[ProxyStatus, ...]
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """Of `/api/analysis`."""
+
+    diagnostics: tuple[Diagnostic, ...]
 
 
 class Certificates(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ def command(
     dry_run: DryRun = False,
     staged: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     bake: str = "10s",
+    keep_going: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     namespace: Namespace = None,
     output: Output = "table",
     server: Server = DEFAULT_SERVER,
@@ -39,16 +40,16 @@ def command(
         taken back, and the exit code is 1.
     bake
         How long each stage is watched, with --staged.
+    keep_going
+        Leave out what is wrong and take the rest. What is left out is told and not stored, and the exit code is 1.
     """
     if not file:
         raise WrongUsageError("apply: name at least one file or folder with -f")
-    body = {
-        "sources": source_texts(file),
-        "namespace": namespace or "default",
-        "dry_run": dry_run,
-    }
+    body = {"sources": source_texts(file), "namespace": namespace or "default", "dry_run": dry_run}
     if staged:
         body["bake_s"] = seconds("--bake", bake)
+    if keep_going:
+        body["keep_going"] = True
     with Progress("watching the stages" if staged else "waiting for the fleet to acknowledge"):
         content = ControlPlane(server, state).write("/api/apply", body)
     return told(content, output, dry_run=dry_run)

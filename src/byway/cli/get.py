@@ -67,8 +67,9 @@ def command(
     output: Output = "table",
     server: Server = DEFAULT_SERVER,
 ) -> int:
-    """Show resources as they were applied.
+    """Show resources as they were applied, with their status.
 
+    Of a resource in quarantine the version that was applied is shown, and `status.conditions` says what is in force.
     With `-o yaml` the output can be changed and applied again: `byway get vs -o yaml | byway apply -f -`.
 
     Parameters

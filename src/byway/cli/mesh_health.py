@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 import byway
-from byway.admin.port import CertificateStatus, ProxyStatus, VersionReport
+from byway.admin.port import CertificateStatus, ProxyStatus, Trouble, VersionReport
 from byway.base.errors import BywayError
 from byway.cli.answers import Certificates, Proxies
 from byway.cli.checkup import Check, Verdict
@@ -26,12 +26,13 @@ def mesh_checks(control_plane: ControlPlane, running: VersionReport, now: dateti
             "warning", f"it is Byway {running.byway}, this is {byway.__version__}", "use the same version on both sides"
         )
     try:
-        proxies = understood(control_plane.answer("/api/status"), Proxies).proxies
+        state = understood(control_plane.answer("/api/status"), Proxies)
         certificates = understood(control_plane.answer("/api/certs"), Certificates).certificates
     except BywayError as error:
         yield _check("failed", "the control plane cannot tell how the mesh is", str(error))
         return
-    yield from proxy_checks(proxies)
+    yield from proxy_checks(state.proxies)
+    yield from object_checks(state.troubles)
     yield from certificate_checks(certificates, now)
 
 
@@ -41,7 +42,8 @@ def _check(verdict: Verdict, finding: str, mend: str = "") -> Check:
 
 def proxy_checks(proxies: Sequence[ProxyStatus]) -> Iterator[Check]:
     """Whether all proxies are connected and hold what they should."""
-    away = sorted(proxy.instance for proxy in proxies if not proxy.connected and proxy.kind != "grpc")
+    missed = [p for p in proxies if not p.connected and not p.may_be_elsewhere and p.kind != "grpc"]
+    away = sorted(proxy.instance for proxy in missed)
     stale = sorted(proxy.instance for proxy in proxies if proxy.connected and not proxy.in_sync)
     n_good = sum(proxy.connected and proxy.in_sync for proxy in proxies)
     if not proxies:
@@ -52,6 +54,16 @@ def proxy_checks(proxies: Sequence[ProxyStatus]) -> Iterator[Check]:
         yield _check("failed", f"not connected: {', '.join(away)}", "is the agent of their host running? (byway agent)")
     if stale:
         yield _check("failed", f"not in sync: {', '.join(stale)}", "see the last error in `byway status`")
+
+
+def object_checks(troubles: Sequence[Trouble]) -> Iterator[Check]:
+    """Whether all objects are in force as they are stored."""
+    held = sorted(f"{t.kind} {t.namespace}/{t.name}" for t in troubles if t.state == "quarantined")
+    refused = sorted(f"{t.kind} {t.namespace}/{t.name}" for t in troubles if t.state != "quarantined")
+    if held:
+        yield _check("failed", f"in quarantine: {', '.join(held)}", "see `byway analyze` for what is wrong with them")
+    if refused:
+        yield _check("warning", f"refused by proxies: {', '.join(refused)}", "see `byway analyze` and `byway status`")
 
 
 def certificate_checks(certificates: Sequence[CertificateStatus], now: datetime) -> Iterator[Check]:

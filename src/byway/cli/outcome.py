@@ -18,7 +18,8 @@ def told(content: Any, output: Format, *, dry_run: bool) -> int:
     answer = understood(content, WriteAnswer)
     for finding in answer.diagnostics:
         print(finding_line(finding), file=sys.stderr)
-    show(content, output, lambda: "" if answer.has_errors else _lines(answer, dry_run=dry_run))
+    is_refused = answer.has_errors and not answer.is_partial
+    show(content, output, lambda: "" if is_refused else _lines(answer, dry_run=dry_run))
     for refusal in answer.rollout.refusals if answer.rollout else ():
         print(f"byway: Envoy of {refusal.instance}.{refusal.namespace} refuses it: {refusal.message}", file=sys.stderr)
     return 1 if answer.has_errors or not answer.has_arrived else 0
@@ -27,7 +28,7 @@ def told(content: Any, output: Format, *, dry_run: bool) -> int:
 def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
     suffix = " (dry run)" if dry_run else ""
     lines = [f"{reference(change)} {change.action}{suffix}" for change in answer.changes]
-    if not any(change.action != "unchanged" for change in answer.changes):
+    if all(change.action in ("unchanged", "left out") for change in answer.changes):
         lines.append("nothing changed")
     elif answer.rollout and not dry_run:
         lines.extend(map(stage_line, answer.stages))

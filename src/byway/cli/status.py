@@ -1,17 +1,17 @@
-"""`byway status`: every proxy on one line, the troubled ones said so."""
+"""`byway status`: every proxy on one line, the troubled ones said so, then the objects in trouble."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from byway.admin.port import ProxyStatus
+from byway.admin.port import ProxyStatus, Trouble
 from byway.base.clock import SystemClock
 from byway.cli.answers import Proxies
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
 from byway.cli.output import show, table
-from byway.cli.wording import counted, span
+from byway.cli.wording import counted, finding_line, span
 
 HEADERS = ("PROXY", "WORKLOAD", "IDENTITY", "CERTIFICATE", "CONFIG", "ENVOY", "APPLICATION", "RESTARTS", "LAST ERROR")
 
@@ -21,21 +21,38 @@ def command(*, namespace: Namespace = None, output: Output = "table", server: Se
 
     CONFIG is SYNCED where Envoy has acknowledged all that it was sent, else it names the types that are STALE
     (sent, not yet acknowledged) or in ERROR (refused), or says DISCONNECTED (NO CHANNEL for a gRPC client that calls
-    nobody at present). CERTIFICATE is how long it is still valid.
+    nobody at present, NOT HERE where several control planes share a store and it may be at another). CERTIFICATE is
+    how long it is still valid. Below stand the objects that are in quarantine, because Envoy does not take them, and
+    those that proxies refuse.
     """
-    found = understood(ControlPlane(server).answer("/api/status"), Proxies).proxies
-    proxies = [p for p in found if namespace in {None, p.namespace}]
-    nothing = f"no proxy is in namespace {namespace}" if found else "no proxy has joined the mesh yet"
-    show(proxies, output, lambda: status_table(proxies, SystemClock().now()) if proxies else nothing)
+    answer = understood(ControlPlane(server).answer("/api/status"), Proxies)
+    proxies = [p for p in answer.proxies if namespace in {None, p.namespace}]
+    troubles = [t for t in answer.troubles if namespace in {None, t.namespace}]
+    nothing = f"no proxy is in namespace {namespace}" if answer.proxies else "no proxy has joined the mesh yet"
+
+    def told() -> str:
+        table = status_table(proxies, SystemClock().now()) if proxies else nothing
+        return "\n".join([table, *trouble_lines(troubles)])
+
+    show(proxies, output, told)
     return 0
+
+
+def trouble_lines(troubles: Sequence[Trouble]) -> list[str]:
+    """The objects in trouble, each on one line under a heading that counts them; nothing where there are none."""
+    if not troubles:
+        return []
+    heading = f"{counted(len(troubles), 'object')} in trouble:"
+    return ["", heading, *(f"{t.kind} {t.namespace}/{t.name}: {finding_line(t.diagnostic)}" for t in troubles)]
 
 
 def status_table(proxies: Sequence[ProxyStatus], now: datetime) -> str:
     """The table and its summary."""
     rows = [_row(proxy, now) for proxy in sorted(proxies, key=lambda p: (p.namespace, p.instance))]
-    states = [state for state in map(_config, proxies) if state != "NO CHANNEL"]
-    n_synced = states.count("SYNCED")
-    return f"{table(HEADERS, rows)}\n\n{n_synced}/{counted(len(states), 'proxy', 'proxies')} in sync"
+    states = [state for state in map(_config, proxies) if state not in {"NO CHANNEL", "NOT HERE"}]
+    n_synced, n_elsewhere = states.count("SYNCED"), sum(proxy.may_be_elsewhere for proxy in proxies)
+    elsewhere = f"; {n_elsewhere} not at this control plane (ask the others)" if n_elsewhere else ""
+    return f"{table(HEADERS, rows)}\n\n{n_synced}/{counted(len(states), 'proxy', 'proxies')} in sync{elsewhere}"
 
 
 def _row(proxy: ProxyStatus, now: datetime) -> tuple[str, ...]:
@@ -53,6 +70,8 @@ def _row(proxy: ProxyStatus, now: datetime) -> tuple[str, ...]:
 
 
 def _config(proxy: ProxyStatus) -> str:
+    if proxy.may_be_elsewhere:
+        return "NOT HERE"
     if not proxy.connected:
         return "NO CHANNEL" if proxy.kind == "grpc" else "DISCONNECTED"
     troubled = [f"{state} {kind}" for kind, state in sorted(proxy.sync.items()) if state not in {"SYNCED", "NOT SENT"}]

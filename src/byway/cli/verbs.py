@@ -33,6 +33,7 @@ VERBS: Final = (
     Verb("demo", "Run the packaged fleet of 20 services under load, until Ctrl-C.", _RUN),
     Verb("up", "Run a mesh of your own local processes, described in one file, until Ctrl-C.", _RUN),
     Verb("down", "Stop a local mesh and clean up whatever it left on this machine.", _RUN),
+    Verb("plan", "Write the agent's plan of a mesh file, and print the mesh's resources.", _RUN),
     Verb("serve", "Run the control plane alone.", _RUN),
     Verb("agent", "Run this host's agent alone.", _RUN),
     Verb("apply", "Create or change resources, and wait until the fleet holds them.", _STEER),

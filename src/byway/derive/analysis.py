@@ -24,12 +24,14 @@ from byway.derive.lowered import (
 )
 from byway.derive.services import service
 from byway.engine import Database, query
+from byway.kinds.path import child
 from byway.kinds.resource import Resource, ResourceId
 from byway.kinds.suggestion import closest, near
 from byway.lowering.byway import mesh_config
 from byway.lowering.istio import sidecar
 from byway.model.labels import selects
-from byway.model.names import DOMAIN_SUFFIX, RESERVED_PORTS, service_host
+from byway.model.mesh import Discovery
+from byway.model.names import ANNOTATION_DISCOVERY, DOMAIN_SUFFIX, RESERVED_PORTS, service_host
 from byway.model.route import Destination, RouteRules
 from byway.world.host import RESOURCE, STARTED_WITH
 from byway.world.index import BRANCHES, INDEX, Cell, labelled
@@ -51,6 +53,7 @@ def findings(db: Database, resource_id: ResourceId) -> tuple[Diagnostic, ...]:
         "Gateway": _selecting,
         "Service": _service,
         "Sidecar": _sidecar,
+        "WorkloadEntry": _workload_entry,
     }
     examine = kinds.get(resource_id.kind)
     return tuple(examine(db, resource)) if examine else ()
@@ -203,6 +206,15 @@ def _sidecar(db: Database, resource: Resource) -> Iterator[Diagnostic]:
             text = f"no service or VirtualService of namespace {pattern.namespace} has the host {pattern.host}"
             path = f"spec.egress[0].hosts[{i}]"
             yield _warning(resource, "unknown-destination", text, path, "correct the host, or create the service")
+
+
+def _workload_entry(db: Database, resource: Resource) -> Iterator[Diagnostic]:
+    del db
+    written = resource.annotations.get(ANNOTATION_DISCOVERY, "")
+    if written and written not in Discovery._value2member_map_:
+        text = f"{ANNOTATION_DISCOVERY} is {written}, which is no way of discovery; the mesh's own counts"
+        path = child("metadata.annotations", ANNOTATION_DISCOVERY)
+        yield _warning(resource, "unknown-discovery", text, path, "write lazy or eager")
 
 
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:

@@ -32,6 +32,12 @@ class Document(msgspec.Struct, frozen=True):
         line, column = self.positions.get(nearest(path, self.positions), (1, 1))
         return Position(self.file, line, column)
 
+    def without(self, field: str) -> Document:
+        """The document without one of its top fields; the places of the others are as they were."""
+        if field not in self.body:
+            return self
+        return msgspec.structs.replace(self, body={key: value for key, value in self.body.items() if key != field})
+
 
 def document_json(document: Document) -> bytes:
     """The document as JSON, positions and all: what a store keeps."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from byway.base.duration import Duration
@@ -18,6 +20,13 @@ ISTIO_SAMPLING = 1.0
 """Istio's share of traced requests, in percent."""
 
 
+class Discovery(enum.Enum):
+    """When a sidecar is given a service that it may call."""
+
+    LAZY = "lazy"  # when its application calls it
+    EAGER = "eager"  # at its start, with all others
+
+
 class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """What holds where nothing more specific was said. `timeout` None: no limit. `sampling` in percent; 0: no tracing."""
 
@@ -30,3 +39,4 @@ class MeshDefaults(msgspec.Struct, frozen=True, kw_only=True):
     is_tracing: bool = True
     sampling: float = 0.0
     connect_timeout: Duration = Duration(10_000_000_000)
+    discovery: Discovery = Discovery.LAZY

@@ -61,6 +61,7 @@ ANNOTATION_NODE: Final = "byway.dev/node"
 ANNOTATION_INTERCEPTION: Final = "byway.dev/interception"
 ANNOTATION_APP_PORTS: Final = "byway.dev/app-ports"
 ANNOTATION_OUTBOUND_PORT: Final = "byway.dev/outbound-port"
+ANNOTATION_DISCOVERY: Final = "byway.dev/discovery"
 
 TYPE_LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 TYPE_ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"

@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from byway.model.labels import Labels, label
+from byway.model.mesh import Discovery
 from byway.model.names import LABEL_APP, LABEL_VERSION, LABEL_WORKLOAD
 
 
@@ -30,7 +31,9 @@ class WorkloadPort(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance. `is_meshed` tells whether a sidecar stands before it and terminates mutual TLS."""
+    """One instance. `is_meshed` tells whether a sidecar stands before it and terminates mutual TLS; `discovery` None: as the
+    mesh has it.
+    """
 
     instance: str
     namespace: str
@@ -43,6 +46,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     interception: Interception
     outbound_port: int
     is_meshed: bool
+    discovery: Discovery | None = None
 
     @property
     def name(self) -> str:

@@ -2,16 +2,19 @@
 
 `FakeEnvoy` holds resources, and says which requests Envoy would send next. What it copies from Envoy
 1.40 is what matters to a control plane: the order of subscriptions; a cluster is acknowledged only when it is warm, and
-until then no other request about clusters goes out; endpoints are asked for once per cluster, and not again when the
-cluster is sent anew, although it then waits for them anew; one bad resource refuses its response; a virtual host without
-a body resolves a waiting request but removes nothing; after a reconnect everything held is named with its version.
+until then no request about clusters goes out, not even the first of a new stream; what was kept back then goes as one,
+with the first answer; endpoints are asked for once per cluster, and not again when the cluster is sent anew, although it
+then waits for them anew; a route configuration is given up only when the listeners that named it have drained; one bad
+resource refuses its response; a virtual host without a body resolves a waiting request but removes nothing; after a
+reconnect everything held is named with its version. `byway.testing.recording` holds it against a real Envoy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
@@ -89,6 +92,7 @@ class FakeEnvoy:
         self._asked: dict[str, dict[str, None]] = {}  # a type is in here once it was subscribed to
         self._names: dict[str, str] = {}  # virtual host asked for → name of the resource that served it
         self._paused: list[Requested] = []  # about clusters, until all are warm
+        self._is_first_paused = False  # on this stream, no request about clusters has gone out
 
     def of(self, type_url: str) -> dict[str, bytes]:
         """What is held of a type."""
@@ -122,7 +126,9 @@ class FakeEnvoy:
         self.n_streams += 1
         self._paused.clear()
         self._asked.setdefault(names.TYPE_CLUSTER, {})
-        return [self._first_request(type_url) for type_url in _ORDER if type_url in self._asked]
+        self._is_first_paused = bool(self.warming)
+        spoken = [t for t in _ORDER if t in self._asked and not (t == names.TYPE_CLUSTER and self._is_first_paused)]
+        return [self._first_request(type_url) for type_url in spoken]
 
     def ask_virtual_host(self, name: str) -> list[Requested]:
         """A request came for a new host."""
@@ -217,10 +223,7 @@ class FakeEnvoy:
                 self.of(names.TYPE_CLUSTER)[entry.name] = body
                 gone += [entry.name] if entry.name in endpoints else []
         endpoints.update(dict.fromkeys(added))
-        for name in gone:
-            endpoints.pop(name, None)
-            self.of(names.TYPE_ENDPOINTS).pop(name, None)
-            self.versions.get(names.TYPE_ENDPOINTS, {}).pop(name, None)
+        self._give_up(names.TYPE_ENDPOINTS, gone)
         requests = self._open(names.TYPE_LISTENER)
         if added or gone:
             change = Requested(type_url=names.TYPE_ENDPOINTS, subscribe=tuple(added), unsubscribe=tuple(gone))
@@ -244,22 +247,53 @@ class FakeEnvoy:
         return self._resumed()
 
     def _resumed(self) -> list[Requested]:
+        """What was kept back: the names together, with the first answer, then the other answers."""
         paused, self._paused = self._paused, []
-        return paused
+        answers = [request for request in paused if request.nonce]
+        change = Requested(
+            type_url=names.TYPE_CLUSTER, subscribe=tuple(name for request in paused for name in request.subscribe)
+        )
+        if self._is_first_paused:
+            self._is_first_paused = False
+            change = self._first_request(names.TYPE_CLUSTER)
+        elif not change.subscribe:
+            return answers
+        first, rest = (answers[0], answers[1:]) if answers else (Requested(type_url=names.TYPE_CLUSTER), [])
+        return [msgspec.structs.replace(change, nonce=first.nonce, error=first.error), *rest]
 
     def _take_listeners(self) -> list[Requested]:
-        listeners = self.of(names.TYPE_LISTENER).values()
-        wanted = dict.fromkeys(route for listener in listeners for route in self._content.routes(listener))
         asked = self._asked.setdefault(names.TYPE_ROUTE, {})
-        added = tuple(name for name in wanted if name not in asked)
-        gone = tuple(name for name in asked if name not in wanted)
-        for name in gone:
-            self.of(names.TYPE_ROUTE).pop(name, None)
-            self.versions.get(names.TYPE_ROUTE, {}).pop(name, None)
-        self._asked[names.TYPE_ROUTE] = wanted
-        if not added and not gone:
-            return []
-        return [Requested(type_url=names.TYPE_ROUTE, subscribe=added, unsubscribe=gone)]
+        added = tuple(name for name in self._named_routes() if name not in asked)
+        asked.update(dict.fromkeys(added))
+        return [Requested(type_url=names.TYPE_ROUTE, subscribe=added)] if added else []
+
+    def _named_routes(self) -> dict[str, None]:
+        listeners = self.of(names.TYPE_LISTENER).values()
+        return dict.fromkeys(route for listener in listeners for route in self._content.routes(listener))
+
+    @property
+    def draining(self) -> tuple[str, ...]:
+        """Route configurations that no listener names any more; connections that began before may still use them."""
+        named = self._named_routes()
+        return tuple(name for name in self._asked.get(names.TYPE_ROUTE, ()) if name not in named)
+
+    def end_draining(self) -> list[Requested]:
+        """The time for draining (10 minutes, by default) is over; virtual hosts go with their route configuration."""
+        gone = self.draining
+        hosts = [host for name in gone for host in self.asked(names.TYPE_VIRTUAL_HOST) if host.startswith(f"{name}/")]
+        for host in hosts:
+            self._names.pop(host, None)
+            self.answered.discard(host)
+        self._give_up(names.TYPE_VIRTUAL_HOST, hosts)
+        self._give_up(names.TYPE_ROUTE, gone)
+        unsubscribed = {names.TYPE_VIRTUAL_HOST: tuple(hosts), names.TYPE_ROUTE: gone}
+        return [Requested(type_url=t, unsubscribe=given_up) for t, given_up in unsubscribed.items() if given_up]
+
+    def _give_up(self, type_url: str, given_up: Iterable[str]) -> None:
+        for name in given_up:
+            self._asked[type_url].pop(name, None)
+            self.of(type_url).pop(name, None)
+            self.versions.get(type_url, {}).pop(name, None)
 
     def _open(self, type_url: str) -> list[Requested]:
         if type_url in self._asked:

@@ -239,7 +239,8 @@ class _Wanted:
         self._catalogue = catalogue
         self._clusters = dict.fromkeys((*catalogue.clusters(proxy), *envoy.asked(names.TYPE_CLUSTER)))
         listeners = self._put(names.TYPE_LISTENER, catalogue.listeners(proxy))
-        routes = dict.fromkeys(route for body in listeners.values() for route in content.routes(body))
+        named = (route for body in listeners.values() for route in content.routes(body))
+        routes = dict.fromkeys((*named, *envoy.draining))
         self._put(names.TYPE_ROUTE, tuple(routes))
         known = [name for type_url, name in catalogue.known(proxy) if type_url == names.TYPE_VIRTUAL_HOST]
         known += envoy.of(names.TYPE_VIRTUAL_HOST) if envoy.n_streams > 1 else ()

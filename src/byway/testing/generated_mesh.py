@@ -153,10 +153,10 @@ def entry(instance: Instance, service: Inhabitant, *, weight: int = 0, address: 
     return written("WorkloadEntry", instance.namespace, instance.name, spec)
 
 
-def subsets(service: Inhabitant) -> Resource:
-    """The DestinationRule of a service in two versions."""
+def subsets(service: Inhabitant, *, n_errors: int = 5) -> Resource:
+    """The DestinationRule of a service in two versions; an instance is left out after so many errors."""
     policy = TrafficPolicy(
-        outlier_detection=OutlierDetection(consecutive5xx_errors=5, interval=Duration.of(seconds=10))
+        outlier_detection=OutlierDetection(consecutive5xx_errors=n_errors, interval=Duration.of(seconds=10))
     )
     versions = tuple(Subset(name=version, labels={LABEL_VERSION: version}) for version in ("v1", "v2"))
     rule = DestinationRule(host=service.host, traffic_policy=policy, subsets=versions)

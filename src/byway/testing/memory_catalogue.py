@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from byway.ads.catalogue import PLACEHOLDER, Key, Lookup, Proxy, Refusal
+from byway.ads.catalogue import PLACEHOLDER, Key, Lookup, Offer, Proxy, Refusal
 from byway.model import names
 from byway.xds.resource import Resource
 
 Keys: TypeAlias = frozenset[Key]
 
 _ROOTS = "roots"
+_OFFER = "offer"
 
 
 class MemoryCatalogue:
@@ -23,6 +24,7 @@ class MemoryCatalogue:
         self.spellings: dict[str, str] = {}  # virtual host asked for → its resource's name
         self.root_listeners: tuple[str, ...] = ()
         self.root_clusters: tuple[str, ...] = ()
+        self.offered = Offer(_OFFER)
         self.known_names: tuple[tuple[str, str], ...] = ()
         self.asked_names: list[tuple[str, str]] = []
         self.n_lookups = 0
@@ -56,6 +58,10 @@ class MemoryCatalogue:
     def roots(self, proxy: Proxy) -> Key:
         """One key for all."""
         return _ROOTS
+
+    def offer(self, proxy: Proxy) -> Offer:
+        """What a test set."""
+        return self.offered
 
     def known(self, proxy: Proxy) -> tuple[tuple[str, str], ...]:
         """What a test set."""
@@ -92,6 +98,11 @@ class MemoryCatalogue:
         """Set what the wildcard subscriptions hold."""
         self.root_listeners, self.root_clusters = listeners, clusters
         return frozenset({_ROOTS})
+
+    def set_offer(self, *, clusters: tuple[str, ...] = (), virtual_hosts: tuple[str, ...] = ()) -> Keys:
+        """Set what is held without being asked for."""
+        self.offered = Offer(_OFFER, clusters, virtual_hosts)
+        return frozenset({_OFFER})
 
     def _keys(self, *questions: tuple[str, str]) -> Keys:
         keys: set[Key] = set(questions)

@@ -59,6 +59,10 @@ def probes(db: Database, ids: Iterable[ResourceId]) -> Iterator[Root]:
             yield from (_clusters_of(resource_id.namespace, found, ("",)) if found else ())
         elif resource_id.kind in ("AuthorizationPolicy", "PeerAuthentication"):
             yield from _listeners(db, resource_id)
+        elif resource_id.kind == "Gateway":
+            yield from _gateway(db, resource_id)
+        elif resource_id.kind == "MeshConfig":
+            yield from _everywhere(db)
 
 
 def _routes(db: Database, resource_id: ResourceId) -> Iterator[Root]:
@@ -84,6 +88,30 @@ def _gateway_routes(db: Database, gateway: str) -> Iterator[Root]:
         for listener in resources.outline(db, instance.namespace, instance.name)[0]:
             port = listener.rpartition("/")[2]
             yield Root(resources.route_resource, (instance.namespace, instance.name, f"gateway/{port}"))
+
+
+def _gateway(db: Database, resource_id: ResourceId) -> Iterator[Root]:
+    """What the first instance of a gateway opens, and where it leads: all its instances do the same."""
+    for instance in _instances(db, "", selector_of(db, resource_id)):
+        for name in resources.outline(db, instance.namespace, instance.name)[0]:
+            yield Root(resources.listener_resource, (instance.namespace, instance.name, name))
+            port = name.rpartition("/")[2]
+            yield Root(resources.route_resource, (instance.namespace, instance.name, f"gateway/{port}"))
+        return
+
+
+def _everywhere(db: Database) -> Iterator[Root]:
+    """One of each kind of resource that the whole mesh's settings shape: they say the same of all."""
+    for found in (service_of(db, i) for i in ids_of_kind(db, "Service")):
+        if found is not None and found.ports:
+            port = found.ports[0].number
+            yield Root(resources.virtual_host_resource, (View(found.namespace, ()), f"out/{found.host}:{port}"))
+            yield from _clusters_of(found.namespace, found, ("",))
+            break
+    for instance in ids_of_kind(db, "WorkloadEntry"):
+        for name in resources.outline(db, instance.namespace, instance.name)[0]:
+            yield Root(resources.listener_resource, (instance.namespace, instance.name, name))
+        break
 
 
 def _clusters(db: Database, resource_id: ResourceId) -> Iterator[Root]:

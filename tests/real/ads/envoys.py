@@ -103,14 +103,14 @@ def outbound_http(port: int) -> Resource:
     return _listener("http", port, [{"name": "http", "typed_config": manager}])
 
 
-def outbound_tcp(port: int) -> Resource:
+def outbound_tcp(port: int, called: str = "%DOWNSTREAM_LOCAL_ADDRESS%") -> Resource:
     """A listener whose clusters come on demand, one for each address that is called."""
     state = {
         "@type": f"{_P}.network.set_filter_state.v3.Config",
         "on_new_connection": [
             {
                 "object_key": "envoy.tcp_proxy.cluster",
-                "format_string": {"text_format_source": {"inline_string": "tcp|%DOWNSTREAM_LOCAL_ADDRESS%"}},
+                "format_string": {"text_format_source": {"inline_string": f"tcp|{called}"}},
             }
         ],
     }
@@ -216,8 +216,9 @@ class ControlPlane:
 class Sidecar:
     """One real Envoy."""
 
-    def __init__(self, directory: Path, discovery_socket: Path) -> None:
+    def __init__(self, directory: Path, discovery_socket: Path, *flags: str) -> None:
         self._directory = directory
+        self._flags = flags
         self._discovery_socket = discovery_socket
         self._process: asyncio.subprocess.Process | None = None
 
@@ -225,7 +226,7 @@ class Sidecar:
         bootstrap = self._directory / "bootstrap.json"
         bootstrap.write_text(json.dumps(self._bootstrap()))
         log = (self._directory / "envoy.log").open("wb")
-        flags = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+        flags = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", *self._flags)
         self._process = await asyncio.create_subprocess_exec(
             str(BINARY), "--config-path", str(bootstrap), *flags, stdout=log, stderr=log
         )

@@ -225,3 +225,13 @@ async def test_a_resource_that_kills_envoy_is_refused(tmp_path: Path) -> None:
         (finding,) = await prover.prove((cluster("links"),))
     assert isinstance(finding, Rejection)
     assert "SIGSEGV" in finding.reason
+
+
+async def test_an_envoy_that_is_killed_in_the_middle_of_a_proof_is_replaced(prover: EnvoyProver) -> None:
+    """No answer is lost, and the mistake among a thousand is still found."""
+    await prover.prove((cluster("warm-up"),))
+    assert prover.pid is not None
+    asyncio.get_running_loop().call_later(0.05, os.kill, prover.pid, signal.SIGKILL)
+    many = [cluster(f"c{n}") for n in range(1_000)]
+    assert await rejected(prover, *many[:900], bad_virtual_host("out/bad"), *many[900:]) == ["out/bad"]
+    assert prover.n_starts == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +68,22 @@ class Relayed:
     def __init__(self, directory: Path) -> None:
         self.upstream = Upstream(directory / "up.sock")
         self.socket = directory / "relay.sock"
-        self.channel_of: Callable[[], grpc.aio.Channel] = self._channel
+        self.channel_of: Callable[[], Awaitable[grpc.aio.Channel]] = self._channel
+        self.recall: Any = asyncio.Event()
         self._current: grpc.aio.Channel | None = None
 
-    def _channel(self) -> grpc.aio.Channel:
+    async def _channel(self) -> grpc.aio.Channel:
         if self._current is None:
             self._current = grpc.aio.insecure_channel(f"unix:{self.upstream.socket}", options=CHANNEL_OPTIONS)
+        await self._current.channel_ready()
         return self._current
 
     async def start(self) -> None:
         await self.upstream.start()
         self._server = grpc.aio.server()
-        service = relay_service((ECHO, REPORT, ASK), lambda: self.channel_of(), connect_s=0.5, unary_s=0.5)
+        service = relay_service(
+            (ECHO, REPORT, ASK), lambda: self.channel_of(), recalled=self.recall.wait, connect_s=0.5, unary_s=0.5
+        )
         self._server.add_generic_rpc_handlers((service,))
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
@@ -178,7 +182,7 @@ async def test_a_question_without_an_answer_fails_within_a_bound(relayed: Relaye
 async def test_no_way_up_yet_is_unavailable(relayed: Relayed) -> None:
     """As long as there is no certificate, for example."""
 
-    def no_channel() -> grpc.aio.Channel:
+    async def no_channel() -> grpc.aio.Channel:
         raise FaultError("no certificate yet")
 
     relayed.channel_of = no_channel
@@ -202,6 +206,25 @@ async def test_an_upstream_that_does_not_read_holds_the_writer_back(relayed: Rel
     call.cancel()
 
 
+async def test_streams_that_are_recalled_end_at_once_and_questions_are_answered(relayed: Relayed) -> None:
+    """Whoever has such a stream comes back, and then by the better way."""
+    call = relayed.local.stream_stream(ECHO.path)()
+    await call.write(b"a")
+    assert await call.read() == b"a"
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.get_running_loop().create_future()
+
+    report = relayed.local.stream_unary(REPORT.path)(messages())
+    await report.wait_for_connection()
+    relayed.recall.set()
+    async with asyncio.timeout(2):
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        assert await report.code() is grpc.StatusCode.UNAVAILABLE
+        assert await relayed.local.unary_unary(ASK.path)(b"abc") == b"cba"
+
+
 async def test_the_local_side_going_away_ends_the_call_upstream(relayed: Relayed) -> None:
     """No stream stays open on the control plane for an Envoy that is gone."""
     call = relayed.local.stream_stream(ECHO.path)()
@@ -223,7 +246,12 @@ async def test_envoy_outlives_the_control_plane_behind_a_relay(tmp_path: Path, a
     await control_plane.start()
     channel = grpc.aio.insecure_channel(f"unix:{tmp_path / 'up.sock'}", options=CHANNEL_OPTIONS)
     relay = grpc.aio.server()
-    relay.add_generic_rpc_handlers((relay_service((ADS,), lambda: channel),))
+
+    async def connected() -> grpc.aio.Channel:
+        await channel.channel_ready()
+        return channel
+
+    relay.add_generic_rpc_handlers((relay_service((ADS,), connected),))
     relay.add_insecure_port(f"unix:{tmp_path / 'ads.sock'}")
     await relay.start()
     sidecar = Sidecar(tmp_path, tmp_path / "ads.sock")

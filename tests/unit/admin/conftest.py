@@ -24,6 +24,7 @@ from byway.admin.port import (
     Section,
     SourceText,
     Target,
+    Trouble,
     VersionReport,
 )
 from byway.admin.security import Door
@@ -33,6 +34,13 @@ from byway.telemetry.observatory import Observatory
 from byway.telemetry.sender import SenderRefusedError
 
 TOKEN = "a-secret-token"
+QUARANTINED = Diagnostic(
+    code="quarantined",
+    message="in quarantine, nothing of it is in force: Envoy refuses it",
+    position=Position("web.yaml", 7, 3),
+    hint="apply a version that can be taken, or delete it",
+    subject="VirtualService default/web",
+)
 
 
 class FixedClock:
@@ -52,7 +60,13 @@ class MemoryMesh:
         self.is_ready = True
 
     async def apply(
-        self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool, bake_s: float | None = None
+        self,
+        sources: tuple[SourceText, ...],
+        namespace: str,
+        *,
+        dry_run: bool,
+        bake_s: float | None = None,
+        keep_going: bool = False,
     ) -> Outcome:
         for source in sources:
             if source.text == "bad":
@@ -96,6 +110,21 @@ class MemoryMesh:
         )
         gone = ProxyStatus(instance="gone-1", workload="gone", namespace="default", identity="spiffe://x/ns/a/sa/b")
         return (web, gone)
+
+    async def troubles(self) -> tuple[Trouble, ...]:
+        return (
+            Trouble(
+                kind="VirtualService",
+                namespace="default",
+                name="web",
+                state="quarantined",
+                in_force="nothing of it is in force",
+                diagnostic=QUARANTINED,
+            ),
+        )
+
+    async def analysis(self) -> tuple[Diagnostic, ...]:
+        return (QUARANTINED,)
 
     async def proxy_config(self, target: str, section: Section) -> Any:
         if target == "asleep":

@@ -41,11 +41,12 @@ def service(name: str, n: int = 1) -> tuple[Resource, ...]:
 class Conversation:
     """`says` and `hears` are the two sides; every method returns what the session does, one line an action."""
 
-    def __init__(self, catalogue: MemoryCatalogue) -> None:
+    def __init__(self, catalogue: MemoryCatalogue, proxy: Proxy = PROXY) -> None:
         self.catalogue = catalogue
+        self._proxy = proxy
         self.now = 0.0
         self.revision = 0
-        self.session = Session(catalogue, PROXY)
+        self.session = Session(catalogue, proxy)
         self.unanswered: dict[str, list[str]] = {kind: [] for kind in TYPES}
 
     @classmethod
@@ -62,7 +63,7 @@ class Conversation:
 
     def reconnects(self) -> None:
         """The stream is lost, and with it all that the session knew."""
-        self.session = Session(self.catalogue, PROXY, self.revision)
+        self.session = Session(self.catalogue, self._proxy, self.revision)
         self.unanswered = {kind: [] for kind in TYPES}
 
     def asks(self, kind: str, *subscribe: str, holding: dict[str, str] | None = None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -292,3 +293,25 @@ async def test_the_hub_measures_itself_under_istios_names() -> None:
     assert 'pilot_xds_pushes_total{type="eds"} 1.0' in before
     assert 'pilot_xds_pushes_total{type="eds"} 2.0' in after
     assert "pilot_xds 1.0" in after
+
+
+async def test_what_an_eager_proxy_is_offered_is_derived_a_little_at_a_time() -> None:
+    """Others have their turn meanwhile; when the offer changes, only what is new is derived."""
+    catalogue = catalogue_of("a", "b", *(f"s{n}" for n in range(500)))
+    catalogue.set_offer(virtual_hosts=tuple(f"out/s{n}" for n in range(500)))
+    async with running(catalogue) as fixture:
+        seen: list[int] = []
+        connecting = asyncio.create_task(fixture.client("one", "b"))
+        while not connecting.done() and not fixture.hub.n_connected:
+            seen.append(catalogue.n_lookups)
+            await turn()
+        assert max(after - before for before, after in itertools.pairwise(seen)) <= 3 * 50
+        assert seen[-1] > 500
+        client = await connecting
+        assert client.envoy.of(names.TYPE_VIRTUAL_HOST).keys() >= {"out/s0", "out/s499"}
+        before = catalogue.n_lookups
+        offer = catalogue.set_offer(virtual_hosts=("out/a", *(f"out/s{n}" for n in range(500))))
+        result = await fixture.hub.publish(offer).done(5)
+        assert (result.n_affected, result.is_complete) == (1, True)
+        await client.until_holds(names.TYPE_VIRTUAL_HOST, "out/a")
+        assert catalogue.n_lookups - before < 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from byway.ads.catalogue import PLACEHOLDER
@@ -353,7 +354,7 @@ def test_a_host_deleted_meanwhile_is_removed(catalogue: MemoryCatalogue) -> None
 def test_without_a_wildcard_of_clusters_routes_do_not_wait(catalogue: MemoryCatalogue) -> None:
     """A gRPC client asks for its clusters by name, after the routes."""
     catalogue.put(resource("rds", "routes", ("links",)), *service("links"))
-    conversation = Conversation(catalogue)
+    conversation = Conversation(catalogue, msgspec.structs.replace(PROXY, kind="grpc"))
     assert conversation.asks("rds", "routes") == ["rds +routes"]
     assert conversation.asks("cds", "links") == ["cds +links"]
     assert conversation.asks("eds", "links") == ["eds +links"]

@@ -249,3 +249,16 @@ def test_a_grpc_client_has_no_envoy_and_is_called_by_its_own_ports(setting: Sett
     (entry,) = (r for r in resources(found) if r.id.kind == "WorkloadEntry")
     assert entry.annotations["byway.dev/interception"] == "none"
     assert plan_from_json(plan_json(found.plan)) == found.plan
+
+
+def test_discovery_is_said_for_all_services_and_otherwise_for_one() -> None:
+    """It stands at each instance; a gateway has none, and where nothing is said the mesh decides."""
+    services = "services:\n  a: {port: 80, command: [run]}\n  b: {port: 80, command: [run], discovery: lazy}\n"
+    gateways = 'gateways:\n  in: {listen: "127.0.0.1:8080"}\n'
+
+    def said(text: str) -> dict[str, str | None]:
+        entries = (r for r in resources(made(text)) if r.id.kind == "WorkloadEntry")
+        return {entry.id.name: entry.annotations.get("byway.dev/discovery") for entry in entries}
+
+    assert said(f"mesh: m\ndiscovery: eager\n{services}{gateways}") == {"a-1": "eager", "b-1": "lazy", "in-1": None}
+    assert said(f"mesh: m\n{services}") == {"a-1": None, "b-1": "lazy"}

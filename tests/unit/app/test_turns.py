@@ -58,8 +58,10 @@ class Fleet:
         world = World(self.database)
         catalogue = MeshCatalogue(self.database)
         self.hub = Hub(catalogue, SystemClock(), Pace(window_s=0.01, tick_s=0.02))
-        proposals = Proposals(self.database, world, catalogue, None)
-        self.writer = Writer(self.database, world, MemorySource(), proposals, self.hub, self._tell, staging(self.hub))
+        self.proposals = Proposals(self.database, world, catalogue, None)
+        self.writer = Writer(
+            self.database, world, MemorySource(), self.proposals, self.hub, self._tell, staging(self.hub)
+        )
         self.told: list[str] = []
         self.tasks = [asyncio.create_task(self.hub.run())]
         self.deaf = asyncio.Event()  # cleared: nobody answers
@@ -114,14 +116,16 @@ async def turn() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Fleet]:
-    """A fleet in which `front` has called `back`."""
+async def running(*others: str) -> AsyncIterator[Fleet]:
+    """A fleet in which `front` has called `back`, but for those who are `others`' proxies."""
     fleet = Fleet()
     fleet.deaf.set()
     try:
         await fleet.apply(MESH)
-        await fleet.connect(SERVER)
-        await fleet.connect(CLIENT, BACK)
+        if SERVER not in others:
+            await fleet.connect(SERVER)
+        if CLIENT not in others:
+            await fleet.connect(CLIENT, BACK)
         yield fleet
     finally:
         for task in fleet.tasks:
@@ -168,3 +172,25 @@ async def test_a_write_that_is_given_up_half_way_reaches_everybody_all_the_same(
         fleet.deaf.set()
         await until(lambda: fleet.order == [SERVER, CLIENT])
         assert STILL_OPEN(fleet.database, ("default", SERVER)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "who", "host", "n_turns"),
+    [("STRICT", "DISABLE", CLIENT, BACK, 1), ("DISABLE", "STRICT", SERVER, "", 2)],
+)
+async def test_callers_and_servers_at_different_control_planes_wait_for_each_other(
+    before: str, after: str, who: str, host: str, n_turns: int
+) -> None:
+    """Of two that share a source one has the callers and one the servers; each takes the other's turns as well."""
+    loop = asyncio.get_running_loop()
+    async with running(SERVER, CLIENT) as fleet:
+        await fleet.connect(who, host)
+        await fleet.apply(policy(before))
+        fleet.proposals.is_shared = True
+        fleet.writer.turns.others_s = 0.3
+        fleet.told.clear()
+        began = loop.time()
+        writing = asyncio.create_task(fleet.apply(policy(after)))
+        await until(lambda: who in fleet.told)
+        assert loop.time() - began >= 0.3 * n_turns
+        await writing

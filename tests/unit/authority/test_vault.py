@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from byway.authority.authority import Authority
-from byway.authority.vault import opened_signer, root_certificate
+from byway.authority.vault import fingerprint, opened_signer, root_certificate
 from byway.base.errors import FaultError
 from byway.identity.bundle import trust_bundle, trusted_leaf
 from byway.identity.certificate import certificates
@@ -229,3 +229,42 @@ def test_an_intermediate_that_leads_to_no_root_is_refused(state: Path, clock: An
     stranger = root_certificate(ec.generate_private_key(ec.SECP256R1()), trust_domain, clock.now(), 9)
     (state / "ca" / "root-cert.pem").write_bytes(stranger.public_bytes(Encoding.PEM))
     assert "leads to none of its roots" in refusal(state, trust_domain, clock.now())
+
+
+def test_a_given_directory_is_read_and_never_written(
+    state: Path, clock: Any, trust_domain: TrustDomain, tmp_path: Path
+) -> None:
+    """Control planes that share a CA sign under one root; each publishes the roots in its own state."""
+    first = opened_signer(state, trust_domain, clock.now())
+    shared = state / "ca"
+    before = {path.name: path.read_bytes() for path in shared.iterdir()}
+    other = tmp_path / "other"
+    second = opened_signer(other, trust_domain, clock.now(), given=shared)
+    assert fingerprint(second.root) == fingerprint(first.root)
+    assert {path.name: path.read_bytes() for path in shared.iterdir()} == before
+    assert not (other / "ca").exists()
+    assert (other / "root-cert.pem").read_bytes() == (state / "root-cert.pem").read_bytes()
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_no_root_is_made_where_one_was_to_be_given(
+    state: Path, clock: Any, trust_domain: TrustDomain, tmp_path: Path, has_key: bool
+) -> None:
+    """An empty directory, or half of a CA, is a mistake; a root made there would be another mesh's."""
+    given = tmp_path / "given"
+    given.mkdir()
+    if has_key:
+        opened_signer(tmp_path / "made", trust_domain, clock.now())
+        key = (tmp_path / "made" / "ca" / "root-key.pem").read_bytes()
+        (given / "root-key.pem").write_bytes(key)
+        (given / "root-key.pem").chmod(0o600)
+    names = sorted(path.name for path in given.iterdir())
+    with pytest.raises(FaultError, match=r"copy both" if has_key else r"no CA is here"):
+        opened_signer(state, trust_domain, clock.now(), given=given)
+    assert sorted(path.name for path in given.iterdir()) == names
+
+
+def test_none_is_made_where_the_mesh_has_one_already(state: Path, clock: Any, trust_domain: TrustDomain) -> None:
+    with pytest.raises(FaultError, match="no CA is here"):
+        opened_signer(state, trust_domain, clock.now(), may_make=False)
+    assert list((state / "ca").iterdir()) == []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from bench import latency
+from bench import latency, sidecars
 from bench.load import Seen
 from bench.machine import Machine
-from bench.page import Run, page
-from bench.result import Goal, Result, Sample, figure
+from bench.page import Run, document, page, results_in
+from bench.result import Curve, Goal, Result, Sample, figure
 from bench.scope import QUICK
 from bench.ways import WAYS, WayName
 
@@ -79,3 +79,32 @@ def test_a_sample_knows_its_middle_and_its_ends() -> None:
 def test_what_is_kept_of_a_run_can_be_read_again() -> None:
     run = Run(machine=MACHINE, scope=QUICK, seconds=1, results=latency.figures([a_round(1)]))
     assert msgspec.json.decode(msgspec.json.encode(run), type=Run) == run
+
+
+def readings(*sizes: int, megabytes: float, grows: float = 0) -> list[tuple[int, list[sidecars.Reading]]]:
+    """Three starts for each size."""
+    return [(n, [sidecars.Reading(megabytes + grows * n + k / 10, 1 + k, n) for k in range(3)]) for n in sizes]
+
+
+def test_a_sidecars_growth_has_its_goal_where_the_mesh_is_large_and_a_picture_of_both_modes() -> None:
+    lazy, eager = readings(20, 10_000, megabytes=16), readings(20, 5_000, megabytes=16, grows=0.08)
+    grown: sidecars.Grown = {**{(n, "lazy"): found for n, found in lazy}, **{(n, "eager"): found for n, found in eager}}
+    results = {result.name: result for result in sidecars.figures(grown)}
+    assert (results["sidecar_memory_growth"].value, results["sidecar_memory_growth"].verdict) == (0, "met")
+    assert results["sidecar_memory_growth_eager"].value > 2_000
+    assert "more would exceed the heap" in results["sidecar_memory_growth_eager"].detail
+    text = page(Run(machine=MACHINE, scope=QUICK, seconds=9, results=tuple(results.values())), {})
+    assert 'x-axis "services in the mesh" ["20", "10,000"]' in text
+    assert "    line [16.1, 16.1]\n    line [17.7, 416.1]" in text
+    small = sidecars.figures({(n, mode): found for (n, mode), found in grown.items() if n < 10_000} | {
+        (100, "lazy"): grown[20, "lazy"]
+    })  # fmt: skip
+    assert small[0].goal is None
+
+
+def test_a_picture_is_kept_with_its_figure() -> None:
+    """Else a later run of other groups would lose it."""
+    curve = Curve(title="t", unit="MB", x_axis="services", x=("1", "2"), lines={"lazy": (1.0, 2.0)})
+    result = Result(name="a", value=1, unit="%", how="", group="One", curve=curve)
+    (kept,) = results_in(document(Run(machine=MACHINE, scope=QUICK, seconds=9, results=(result,))))
+    assert kept == result

@@ -96,6 +96,12 @@ def test_status_names_what_is_out_of_sync_and_counts_the_rest() -> None:
     """).rstrip("\n")  # noqa: E501 a table is as wide as it is
 
 
+def test_status_does_not_call_disconnected_what_may_be_at_another_control_plane() -> None:
+    table = status_table([proxy("web-1"), proxy("auth-1", connected=False, may_be_elsewhere=True)], NOW)
+    assert [line.split()[4] for line in table.splitlines()[1:3]] == ["NOT", "SYNCED"]
+    assert table.endswith("1/1 proxy in sync; 1 not at this control plane (ask the others)")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(59, "59s"), (3600, "1h"), (86399, "23h59m"), (90061, "1d1h"), (-120, "EXPIRED 2m ago"), (0.4, "0s")],

@@ -282,3 +282,68 @@ def test_a_control_plane_that_guards_its_reads_gets_the_token_on_the_second_try(
     with pytest.raises(UsageError, match="this needs a token"):
         client.answer("/api/status")
     assert [asked.headers.get("authorization") for asked in control_plane.asked] == [None, "Bearer s3cret"]
+
+
+def test_an_apply_that_keeps_going_tells_what_was_left_out_and_fails(
+    byway: Byway, control_plane: RecordedControlPlane, state: Path, canary: Path
+) -> None:
+    """The rest is on its way, so what became of each object is told as ever."""
+    refused = {"severity": "error", "code": "refused-by-envoy", "message": "Envoy refuses it", "position": at(7, 3)}
+    control_plane.answers["/api/apply"] = (
+        200,
+        {
+            "changes": [CREATED, {**CONFIGURED, "action": "left out"}],
+            "diagnostics": [refused],
+            "rollout": rollout(20, 20, 20, 0.038),
+            "is_partial": True,
+        },
+    )
+    run = byway("apply", "--keep-going", "-f", str(canary), "--server", control_plane.url, "--state", str(state))
+    assert control_plane.written.body["keep_going"] is True
+    assert (run.code, run.err) == (1, "canary.yaml:7:3: Envoy refuses it [refused-by-envoy]\n")
+    assert run.out == block("""
+        virtualservice.networking.istio.io/link-service created
+        service/web left out
+        20/20 proxies in 38 ms
+    """)
+
+
+QUARANTINED = {
+    "severity": "error",
+    "code": "quarantined",
+    "message": "in quarantine, nothing of it is in force: Envoy refuses it",
+    "position": at(7, 3),
+    "hint": "apply a version that can be taken, or delete it",
+    "subject": "VirtualService default/link-service",
+}
+
+
+def test_analyze_without_files_tells_what_is_wrong_with_the_mesh(
+    byway: Byway, control_plane: RecordedControlPlane
+) -> None:
+    control_plane.answers["/api/analysis"] = (200, {"diagnostics": [QUARANTINED]})
+    run = byway("analyze", "--server", control_plane.url)
+    assert (run.code, run.err) == (1, "")
+    assert run.out.splitlines() == [
+        "canary.yaml:7:3: in quarantine, nothing of it is in force: Envoy refuses it (apply a version that can be taken, or "
+        "delete it) [quarantined]",
+        "1 error, 0 warnings in the mesh",
+    ]
+    elsewhere = byway("analyze", "-n", "shop", "--server", control_plane.url)
+    assert (elsewhere.code, elsewhere.out) == (0, "nothing wrong in the mesh\n")
+
+
+def test_status_ends_with_the_objects_in_trouble(byway: Byway, control_plane: RecordedControlPlane) -> None:
+    trouble = {
+        "kind": "VirtualService",
+        "namespace": "default",
+        "name": "link-service",
+        "state": "quarantined",
+        "in_force": "nothing of it is in force",
+        "diagnostic": QUARANTINED,
+    }
+    control_plane.answers["/api/status"] = (200, {"proxies": [], "troubles": [trouble]})
+    lines = byway("status", "--server", control_plane.url).out.splitlines()
+    assert lines[0] == "no proxy has joined the mesh yet"
+    assert lines[2] == "1 object in trouble:"
+    assert lines[3].startswith("VirtualService default/link-service: canary.yaml:7:3: in quarantine")

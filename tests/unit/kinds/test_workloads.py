@@ -83,11 +83,13 @@ def test_the_mesh_config_is_read(reading: Any) -> None:
         "MeshConfig",
         "defaultHttpRetryPolicy: {attempts: 2, retryOn: 5xx}\ndefaultHttpTimeout: 15s\naccessLogFile: /dev/stdout\n"
         "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\ntrustDomain: example.org\nrootNamespace: mesh\nenableTracing: true\n"
-        "defaultConfig: {tracing: {sampling: 12.5}}\nconnectTimeout: 10s\n",
+        "defaultConfig: {tracing: {sampling: 12.5}}\nconnectTimeout: 10s\n"
+        "discovery: eager\n",
     )
     assert (spec.default_http_retry_policy.attempts, spec.default_http_timeout) == (2, Duration.of(seconds=15))
     assert (spec.access_log_file, spec.outbound_traffic_policy.mode) == ("/dev/stdout", "REGISTRY_ONLY")
     assert (spec.trust_domain, spec.root_namespace, spec.enable_tracing) == ("example.org", "mesh", True)
+    assert spec.discovery == "eager"
     assert (spec.default_config.tracing.sampling, spec.connect_timeout) == (12.5, Duration.of(seconds=10))
 
 

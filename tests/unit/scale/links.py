@@ -78,7 +78,7 @@ class Link:
         self.envoy = FakeEnvoy()
         self.stream: Stream | None = None
         self.has_refused = False
-        self.interrupted: set[str] = set()  # clusters that warmed when a stream broke, or when it refused their endpoints
+        self.refused: set[str] = set()  # clusters whose endpoints it refused while they warmed
         self._to_server: deque[Requested] = deque()
 
     def admitted(self, plane: ControlPlane) -> Proxy:
@@ -89,7 +89,6 @@ class Link:
 
     async def connect(self, plane: ControlPlane) -> None:
         """A new stream; the one before, if there is one, breaks with all that was on it."""
-        self.interrupted.update(self.envoy.warming)
         if self.stream is not None:
             plane.hub.disconnect(self.stream)
         self.stream = await plane.hub.connect(self.admitted(plane))
@@ -99,12 +98,12 @@ class Link:
     def restart(self) -> None:
         """Its process ends; the next connection is a new one's."""
         self.envoy = FakeEnvoy(refuses=self.envoy.refuses)
-        self.interrupted.clear()
+        self.refused.clear()
 
     def wait_out(self) -> None:
-        """Envoy's own patience ends. Only a cluster whose endpoints it lost or refused may still wait."""
-        assert self.envoy.warming.keys() <= self.interrupted, self.envoy.warming.keys()
-        self._to_server.extend(self.envoy.give_up_warming())
+        """Envoy's own patience ends, and so does draining. Only a cluster whose endpoints it refused may still wait."""
+        assert self.is_warm, self.envoy.warming.keys()
+        self._to_server.extend([*self.envoy.give_up_warming(), *self.envoy.end_draining()])
 
     def ask(self, name: str, *, is_cluster: bool) -> None:
         asked = self.envoy.ask_cluster(name) if is_cluster else self.envoy.ask_virtual_host(name)
@@ -127,10 +126,15 @@ class Link:
             response = sent(message)
             requests = self.envoy.receive(response)
             if response.type_url == names.TYPE_ENDPOINTS and any(request.error for request in requests):
-                self.interrupted.update(e.name for e in response.entries if e.name in self.envoy.warming)
+                self.refused.update(e.name for e in response.entries if e.name in self.envoy.warming)
             self._to_server.extend(requests)
             n_read += 1
         return n_read
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether no cluster waits for endpoints, those aside that it refused."""
+        return self.envoy.warming.keys() <= self.refused
 
     @property
     def is_quiet(self) -> bool:

@@ -45,7 +45,11 @@ def _pool() -> list[Resource]:
         found += [entry(i, service, weight=weight) for i in list(instances_of(service))[:2] for weight in (1, 2, 3)]
         found += [entry(i, service, address="10.99.0.1") for i in list(instances_of(service))[:1]]
         if not service.is_tcp:
-            found += [subsets(service), routes(service, share=5), routes(service, share=50)]
+            found += [
+                *(subsets(service, n_errors=n) for n in (5, 6)),
+                routes(service, share=5),
+                routes(service, share=50),
+            ]
     return found
 
 
@@ -134,11 +138,23 @@ class Convergence(RuleBasedStateMachine):
 
     @rule()
     def all_catch_up(self) -> None:
+        """Then no cluster waits for endpoints; only for some that were refused."""
         self.runner.run(self._quiesce())
+        for link in self.links:
+            assert link.is_warm, link.envoy.warming.keys()
 
     @rule(n=LINKS)
     def stream_breaks(self, n: int) -> None:
         self.runner.run(self.links[n].connect(self.plane))
+
+    @rule(number=st.integers(0, len(POOL) - 1), n_responses=st.integers(1, 3))
+    def streams_break_in_the_middle_of_a_change(self, number: int, n_responses: int) -> None:
+        """For one, between a cluster and its endpoints."""
+        self.all_catch_up()
+        self.resources_change([(number, self.present.get(POOL[number].id) != POOL[number])])
+        for link in self.links:
+            self.runner.run(self._carry(link, 0, n_responses))
+            self.runner.run(link.connect(self.plane))
 
     @rule(n=LINKS)
     def proxy_restarts(self, n: int) -> None:

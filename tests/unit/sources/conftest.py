@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,14 @@ import pytest
 from byway.kinds import Document, ResourceId, resource_id
 from byway.sources.files import FileSource
 from byway.sources.memory import MemorySource
+from byway.sources.postgresql import PostgresSource
 from byway.sources.source import Batch, Change, Put, Source
 from byway.sources.store import StoreSource
+from byway.testing.postgres import PostgresMissing, PostgresServer
 
 HISTORY = 30
 """Short, so that a watcher is soon too far behind."""
-KINDS = ("memory", "store", "files")
+KINDS = ("memory", "store", "postgresql", "files")
 
 
 class Written:
@@ -91,25 +94,61 @@ class WritingFiles(Writing):
         return self._folder / f"{key.kind}-{key.namespace}-{key.name}.yaml"
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that every test of the session may use; nobody stops it."""
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> str:
+    """The URL of an empty database."""
+    name = f"mesh{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    return server.url(name)
+
+
+Lazily = Callable[[str], str]
+
+
+@pytest.fixture
+def database_of(request: pytest.FixtureRequest) -> Lazily:
+    """The URL of an empty database for a source of that kind, where it needs one."""
+    return lambda kind: request.getfixturevalue("database") if kind == "postgresql" else ""
+
+
 @pytest.fixture(params=KINDS)
-async def writing(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Writing]:
+async def writing(request: pytest.FixtureRequest, tmp_path: Path, database_of: Lazily) -> AsyncIterator[Writing]:
     """Every kind of source in turn, empty."""
-    found = await _writing(request.param, tmp_path)
+    found = await _writing(request.param, tmp_path, database_of(request.param))
     yield found
     await found.source.close()
 
 
 @pytest.fixture(params=[kind for kind in KINDS if kind != "files"])
-async def writable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Source]:
+async def writable(request: pytest.FixtureRequest, tmp_path: Path, database_of: Lazily) -> AsyncIterator[Source]:
     """Every source that can be committed to, empty."""
-    found = await _writing(request.param, tmp_path)
+    found = await _writing(request.param, tmp_path, database_of(request.param))
     yield found.source
     await found.source.close()
 
 
-async def _writing(kind: str, folder: Path) -> Writing:
+async def _writing(kind: str, folder: Path, database: str) -> Writing:
     if kind == "memory":
         return Writing(MemorySource(history=HISTORY))
     if kind == "store":
         return Writing(await StoreSource.open(folder / "store.sqlite", history=HISTORY))
+    if kind == "postgresql":
+        return Writing(await PostgresSource.open(database, history=HISTORY))
     return WritingFiles(FileSource(folder), folder)

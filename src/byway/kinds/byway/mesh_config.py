@@ -36,7 +36,9 @@ class ProxyConfig(Message, frozen=True, kw_only=True):
 
 
 class MeshConfig(Message, frozen=True, kw_only=True):
-    """`default_http_timeout` is Byway's own: Istio has no timeout for the whole mesh."""
+    """`default_http_timeout` and `discovery` are Byway's own: Istio has no timeout for the whole mesh, and no choice of when
+    a sidecar is told of a service.
+    """
 
     MESSAGE: ClassVar[str] = "istio.mesh.v1alpha1.MeshConfig"
 
@@ -49,3 +51,4 @@ class MeshConfig(Message, frozen=True, kw_only=True):
     enable_tracing: bool = False
     default_config: ProxyConfig | None = None
     connect_timeout: Span | None = None
+    discovery: Literal["", "lazy", "eager"] = ""

@@ -6,7 +6,7 @@ from byway.base.diagnostics import Derived, Diagnostic
 from byway.kinds.byway.mesh_config import MeshConfig
 from byway.kinds.resource import Resource
 from byway.lowering.istio.retries import retries
-from byway.model.mesh import ISTIO_SAMPLING, MeshDefaults
+from byway.model.mesh import ISTIO_SAMPLING, Discovery, MeshDefaults
 
 
 def mesh_defaults(resource: Resource, base: MeshDefaults) -> Derived[MeshDefaults]:
@@ -28,6 +28,7 @@ def mesh_defaults(resource: Resource, base: MeshDefaults) -> Derived[MeshDefault
         is_tracing=spec.enable_tracing if _says(resource, "enableTracing") else base.is_tracing,
         sampling=tracing.sampling if tracing and tracing.sampling else base.sampling or _usual_sampling(spec),
         connect_timeout=spec.connect_timeout or base.connect_timeout,
+        discovery=Discovery(spec.discovery) if spec.discovery else base.discovery,
     )
     return Derived(defaults, tuple(_settled(resource, spec, base)))
 

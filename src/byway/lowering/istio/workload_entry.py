@@ -6,8 +6,10 @@ from byway.base.diagnostics import Derived
 from byway.kinds.istio.workload_entry import WorkloadEntry
 from byway.kinds.resource import Resource
 from byway.model.labels import labels_of
+from byway.model.mesh import Discovery
 from byway.model.names import (
     ANNOTATION_APP_PORTS,
+    ANNOTATION_DISCOVERY,
     ANNOTATION_INTERCEPTION,
     ANNOTATION_NODE,
     ANNOTATION_OUTBOUND_PORT,
@@ -23,6 +25,7 @@ def workload(resource: Resource) -> Derived[Workload]:
     labels = labels_of({**resource.labels, **spec.labels})
     application = _application_ports(resource.annotations.get(ANNOTATION_APP_PORTS, ""))
     interception = resource.annotations.get(ANNOTATION_INTERCEPTION, Interception.IPTABLES.value)
+    discovery = resource.annotations.get(ANNOTATION_DISCOVERY, "")
     entry = Workload(
         instance=resource.id.name,
         namespace=resource.id.namespace,
@@ -39,6 +42,7 @@ def workload(resource: Resource) -> Derived[Workload]:
         else Interception.IPTABLES,
         outbound_port=int(resource.annotations.get(ANNOTATION_OUTBOUND_PORT, "0") or "0"),
         is_meshed=dict(labels).get(LABEL_TLS_MODE) == "istio",
+        discovery=Discovery(discovery) if discovery in Discovery._value2member_map_ else None,
     )
     return Derived(entry)
 
