@@ -76,6 +76,13 @@ class Clusters:
         """Whether the proxy may need the endpoints of `name` although it has these very ones."""
         return name in self.warming or not self._clusters.is_open
 
+    def is_leaving(self, subscription: Subscription, name: str) -> bool:
+        """Whether `name` is a cluster that the proxy is to lose, or the endpoints of one."""
+        if subscription is not self._endpoints:
+            return subscription is self._clusters and name in self.leaving
+        is_going = self._clusters.is_wildcard and name not in self._clusters.wanted and name not in self.inherited
+        return is_going or name in self.leaving
+
     def depart(self, name: str) -> None:
         """The cluster is on its way to the proxy."""
         self.warming.add(name)
@@ -165,7 +172,7 @@ def _used_clusters(routing: Subscription) -> Iterator[tuple[str, bool]]:
     """The clusters that what the proxy holds or is being sent requires; and whether that is about to be replaced."""
     for name, unit in routing.held.items():
         if unit.resource is not None:
-            is_moving = name in routing.dirty or name in routing.flying
+            is_moving = (name in routing.dirty or name in routing.flying) and name not in routing.rejected
             yield from ((cluster, is_moving) for cluster in unit.resource.requires)
     for name, flight in routing.flying.items():
         need = flight.units.get(name)

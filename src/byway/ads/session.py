@@ -343,7 +343,7 @@ class Session:
         is_used = name in self._required or name in self._clusters.inherited  # what the proxy holds must move away first
         if isinstance(need, Removal) and subscription is self._cds and is_used:
             need = None
-        if isinstance(need, Unit) and name in self._clusters.leaving:
+        if isinstance(need, Unit) and self._clusters.is_leaving(subscription, name):
             need = subscription.parting(name, need)
             if need is None:
                 return None
