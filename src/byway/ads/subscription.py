@@ -278,6 +278,8 @@ class Subscription:
             self.rejected[name] = Rejection(version, reason, now)
         if isinstance(need, Removal):
             self.held.pop(name, None)
+        elif need.version == ABSENT:
+            self.held[name] = need  # there is nothing else to be said: it has been told, whatever it makes of that
 
     def _is_last_resort(self, name: str, need: Need) -> bool:
         """Whether there is nothing else that the proxy could be told instead of `need`."""

@@ -32,6 +32,7 @@ from byway.world.host import World
 
 _CATCH_UP_S: Final = 30.0
 _PAUSE_S: Final = 1.0
+_AT_ONCE: Final = 256
 _log = structlog.get_logger("byway.following")
 
 
@@ -140,8 +141,16 @@ class Following:
     async def _load(self) -> None:
         await self.check()
         snapshot = await self._source.load()
-        stored = {resource_id(document): document for document in snapshot.documents}
-        found = await asyncio.to_thread(incoming, [d for i, d in stored.items() if self._differs(i, d)])
+        stored: set[ResourceId | None] = set()
+        different: list[Document] = []
+        for n, document in enumerate(snapshot.documents):  # each is read as it is taken: all at once would fill memory
+            identifier = resource_id(document)
+            stored.add(identifier)
+            if self._differs(identifier, document):
+                different.append(document)
+            if n % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # let the streams have their turn
+        found = await asyncio.to_thread(incoming, different)
         here = [resource.id for kind in KINDS for resource in self._world.resources(kind.name)]
         removes = [i for i in (*here, *(held.id for held in self._quarantine.held())) if i not in stored]
         n_put = len(found.resources)

@@ -15,11 +15,11 @@ import msgspec
 from psycopg import AsyncConnection
 
 from byway.base.json import decoded
-from byway.kinds.document import document_from_json, document_json
+from byway.kinds.document import document_json
 from byway.kinds.resource import ResourceId
 from byway.sources.admission import Admitted, admitted, identified
 from byway.sources.errors import RevisionConflict, RevisionGone, StoreFault
-from byway.sources.source import Batch, Change, Put, Remove, Snapshot
+from byway.sources.source import Batch, Change, Put, Remove, Snapshot, Stored
 
 CHANNEL: Final = "byway"
 MAX_COMMIT_BYTES: Final = 64 * 1024**2
@@ -102,8 +102,7 @@ async def load(connection: Connection) -> Snapshot:
         cursor = connection.cursor(binary=True)
         await cursor.execute("SELECT document FROM byway_resources ORDER BY kind, namespace, name")
         rows = await cursor.fetchall()
-    documents = await asyncio.to_thread(lambda: tuple(document_from_json(_bytes(row[0])) for row in rows))
-    return Snapshot(revision, documents)
+    return Snapshot(revision, await asyncio.to_thread(lambda: Stored(_bytes(row[0]) for row in rows)))
 
 
 async def commit(connection: Connection, wanted: Commit, limits: Limits, made: Callable[[], None]) -> int:

@@ -393,3 +393,30 @@ def test_a_change_elsewhere_asks_the_catalogue_nothing(catalogue: MemoryCatalogu
     assert catalogue.n_lookups == before
     conversation.publishes(catalogue.put(resource("eds", "links", n=2)))
     assert catalogue.n_lookups == before + 1
+
+
+@pytest.mark.parametrize("has_refused_version", [False, True])
+def test_a_proxy_that_refuses_even_absence_is_not_told_it_again(
+    catalogue: MemoryCatalogue, *, has_refused_version: bool
+) -> None:
+    """It would be a loop at the speed of the stream."""
+    conversation = Conversation.opened(catalogue)
+    if has_refused_version:
+        catalogue.put(*service("links"))
+        conversation.asks("vhds", "out/links")
+        conversation.asks("eds", "links")
+        conversation.acks("eds")
+        assert conversation.acks("cds") == ["vhds +out/links"]
+        assert conversation.nacks("vhds") == ["refused vhds out/links: bad", "vhds ?out/links"]
+    else:
+        assert conversation.asks("vhds", "out/links") == ["vhds ?out/links"]
+    assert conversation.nacks("vhds") == ["refused vhds out/links: bad"]
+    assert conversation.waits(1) == []
+    moved = catalogue.put(*service("links", n=2))
+    lines = conversation.publishes(moved)
+    if not has_refused_version:
+        lines += conversation.asks("eds", "links")
+    for kind in ("cds", "eds"):
+        while conversation.unanswered[kind]:
+            lines += conversation.acks(kind)
+    assert "vhds +out/links" in lines
