@@ -19,6 +19,7 @@ import msgspec
 from bench.churn import Churn
 from bench.plane import Plane
 from bench.process import private_mb
+from byway.app.heap import collect_rarely, set_aside
 from byway.kinds.decode import decode
 from byway.kinds.resource import Resource
 from byway.sources.store import StoreSource
@@ -78,7 +79,9 @@ class Serving:
     async def run(self) -> None:
         """Serves until its input ends."""
         began = time.perf_counter()
+        collect_rarely()
         plane = Plane(await self._resources())
+        set_aside()
         async with plane.serving(self._order.address) as target:
             tell(Ready(target=target, seconds=time.perf_counter() - began, n_resources=len(plane.world)))
             while line := await self._commands.readline():

@@ -125,6 +125,7 @@ class _World:
 
     def __init__(self) -> None:
         self._translation = Translation()
+        self._writing = asyncio.Lock()  # here what the client says may be answered at once, beside what the hub says
 
     def request(self, message: bytes) -> tuple[WorldRequest, wire.Claim | None] | wire.Malformed:
         """What `message` asks, and who says so."""
@@ -145,27 +146,26 @@ class _World:
     async def _take(self, step: state_of_the_world.Step, talk: _Talk) -> None:
         for event in step.events:
             await talk.tell(event)
-        for response in step.responses:
-            await talk.write(response)
+        async with self._writing:
+            for response in step.responses:
+                await talk.write(response)
 
 
 class _Talk:
-    """One admitted stream between its client and the hub. Reader and writer both write, one at a time."""
+    """One admitted stream between its client and the hub."""
 
     def __init__(self, hub: Hub, stream: Stream, context: Context) -> None:
         self.stream = stream
         self._hub = hub
         self._context = context
-        self._writing = asyncio.Lock()
 
     async def tell(self, event: Requested) -> None:
         """Pass on what the client said."""
         await self._hub.receive(self.stream, event)
 
     async def write(self, message: bytes) -> None:
-        """Send the client a response."""
-        async with self._writing:
-            await self._context.write(message)
+        """Send the client a response; only one at a time."""
+        await self._context.write(message)
 
 
 class _Discovery:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import secrets
 import time
@@ -24,6 +23,7 @@ from byway.ads.server import SERVER_OPTIONS, discovery_handlers
 from byway.agent.binary import envoy_binary
 from byway.agent.desk import AgentDesk
 from byway.app.catalogue import MeshCatalogue
+from byway.app.heap import collect_rarely, set_aside
 from byway.app.inspection import Inspection
 from byway.app.mesh import Mesh
 from byway.app.origin import Origin, opened_origin
@@ -65,6 +65,7 @@ _log = structlog.get_logger("byway.control_plane")
 
 def run_control_plane(settings: ControlPlaneSettings) -> int:
     """Runs until told to stop; returns the exit code."""
+    collect_rarely()
     asyncio.run(ControlPlane(settings).run())
     return 0
 
@@ -268,9 +269,7 @@ async def _load(source: Source, inspection: Inspection, by: str) -> int:
     for diagnostic in snapshot.diagnostics:
         _log.error("stored document unreadable", diagnostic=str(diagnostic))
     n_resources = inspection.load(snapshot.documents, by)
-    # What was loaded stays: a full collection that walks through it would stop all streams for a second.
-    gc.collect()
-    gc.freeze()
+    set_aside()
     _log.info("resources loaded", n=n_resources)
     return snapshot.revision
 
