@@ -10,8 +10,9 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+Defaults: TypeAlias = Mapping[str, Mapping[str, ast.expr]]
 KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -30,7 +31,7 @@ def findings(source: Path) -> tuple[Finding, ...]:
     trees = {
         str(file.relative_to(source)): ast.parse(file.read_text(), str(file)) for file in sorted(source.rglob("*.py"))
     }
-    defaults = {name: code for tree in trees.values() for name, code in _default_codes(tree)}
+    defaults = {name: said for tree in trees.values() for name, said in _struct_defaults(tree)}
     found: dict[tuple[str, int, int], Finding] = {}
     for file, tree in trees.items():
         for call, finding in _module_findings(tree, defaults, file):
@@ -38,18 +39,16 @@ def findings(source: Path) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def _default_codes(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _struct_defaults(tree: ast.Module) -> Iterator[tuple[str, Mapping[str, ast.expr]]]:
+    """The structs that have a code of their own, with it and the severity that goes with it."""
     for node in ast.walk(tree):
-        for field in node.body if isinstance(node, ast.ClassDef) else ():
-            if (
-                isinstance(field, ast.AnnAssign)
-                and _name(field.target) == "code"
-                and isinstance(field.value, ast.Constant)
-            ):
-                yield _name(node), str(field.value.value)
+        fields = node.body if isinstance(node, ast.ClassDef) else ()
+        said = {_name(f.target): f.value for f in fields if isinstance(f, ast.AnnAssign) and f.value is not None}
+        if isinstance(said.get("code"), ast.Constant):
+            yield _name(node), {name: value for name, value in said.items() if name in ("code", "severity")}
 
 
-def _module_findings(tree: ast.Module, defaults: Mapping[str, str], file: str) -> Iterator[tuple[ast.Call, Finding]]:
+def _module_findings(tree: ast.Module, defaults: Defaults, file: str) -> Iterator[tuple[ast.Call, Finding]]:
     takers = _code_takers(tree)
     for scope in ast.walk(tree):
         if isinstance(scope, ast.FunctionDef):
@@ -73,12 +72,13 @@ def _code_takers(tree: ast.Module) -> dict[str, list[str]]:
 
 
 def _call_finding(
-    call: ast.Call, takers: Mapping[str, list[str]], defaults: Mapping[str, str], scope: ast.FunctionDef, file: str
+    call: ast.Call, takers: Mapping[str, list[str]], defaults: Defaults, scope: ast.FunctionDef, file: str
 ) -> Finding | None:
     callee = _name(call.func)
-    arguments = dict(zip(takers.get(callee, ()), call.args, strict=False))
+    arguments = dict(defaults.get(callee, {}))
+    arguments |= dict(zip(takers.get(callee, ()), call.args, strict=False))
     arguments |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-    code = arguments.get("code", ast.Constant(defaults.get(callee)))
+    code = arguments.get("code")
     if not (isinstance(code, ast.Constant) and isinstance(code.value, str)):
         return None
     texts = _assigned_texts(scope, call.lineno)

@@ -13,6 +13,7 @@ from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.clusters import own_policies, subset
 from byway.derive.egress import may_call
 from byway.derive.endpoints import workload_port, workloads
+from byway.derive.grpc_limits import grpc_limits
 from byway.derive.lowered import (
     derived_route_rules,
     destination_policy_of,
@@ -77,6 +78,7 @@ def _virtual_service(db: Database, resource: Resource) -> Iterator[Diagnostic]:
                 "spec.hosts",
                 "put all rules for a host into one VirtualService: the order between several is by name",
             )
+    yield from grpc_limits(db, resource)
 
 
 def _destinations(db: Database, resource: Resource, rules: RouteRules) -> Iterator[Diagnostic]:
@@ -130,6 +132,7 @@ def _destination_rule(db: Database, resource: Resource) -> Iterator[Diagnostic]:
         text = f"no service has the host {policy.host}"
         hint = _host_meant(db, policy.host, resource.id.namespace) or "correct the host, or create the service"
         yield _warning(resource, "unknown-destination", text, "spec.host", hint)
+    yield from grpc_limits(db, resource)
 
 
 def _host_meant(db: Database, host: str, namespace: str) -> str:

@@ -20,7 +20,7 @@ from byway.kinds.kubernetes.service import Service
 from byway.kinds.resource import Resource, ResourceId
 from byway.model.host import full_host
 from byway.model.labels import Labels, labels_of
-from byway.model.names import service_host
+from byway.model.names import LABEL_PROXY, LABEL_WORKLOAD, service_host
 from byway.world.ids import NOBODY, Ids
 
 Cell = tuple[str, ...]
@@ -30,7 +30,7 @@ INDEX: Input[Cell, Ids] = Input("index", default=NOBODY)
 BRANCHES: Input[Cell, frozenset[str]] = Input("branches", default=frozenset())
 """For a stem: the last parts of all cells that begin with it and are not empty."""
 
-_STEMS = frozenset({"kind", "port"})
+_STEMS = frozenset({"kind", "port", "grpc-client"})
 
 
 def cells(resource: Resource) -> frozenset[Cell]:
@@ -79,8 +79,11 @@ def _workload_entry(resource: Resource) -> Iterator[Cell]:
     spec = resource.spec
     assert isinstance(spec, WorkloadEntry)
     namespace = resource.id.namespace
-    for name, value in labels_of({**resource.labels, **spec.labels}):
+    labels = {**resource.labels, **spec.labels}
+    for name, value in labels_of(labels):
         yield ("workload-label", namespace, name, value)
+    if labels.get(LABEL_PROXY) == "grpc":
+        yield ("grpc-client", f"{namespace}/{labels.get(LABEL_WORKLOAD, resource.id.name)}")
     yield ("workload-account", namespace, spec.service_account or "default")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 import re2
@@ -40,6 +41,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from byway.model.destination import Cluster, Transport
+from byway.model.grpc_client import MOST_ABSENT, RETRIED
 from byway.model.names import GRPC_CERTIFICATES
 from byway.model.route import MatchKind, Route, StringMatch, VirtualHost
 from byway.model.workload import Endpoint
@@ -48,12 +50,8 @@ from byway.xds.endpoints import address
 from byway.xds.message import packed
 from byway.xds.routes import FAULT_FILTER, virtual_host
 
-RETRIED: Final = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
-"""The words of `retryOn` that the gRPC library knows."""
-
 _METHOD: Final = "POST"
 _JUDGED: Final = (":method", ":authority")
-_MOST_SPLIT_HEADERS: Final = 4
 _NOWHERE: Final = 503
 
 
@@ -104,17 +102,26 @@ def nowhere(name: str) -> ClusterMessage:
 
 
 def load_assignment(name: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
-    """All instances in one locality, which has to have a name and a weight to be called at all."""
+    """All instances in one locality, which has to have a name and a weight to be called at all.
+
+    Of several at one address and port the first is told: the library refuses all endpoints where one of them is there twice.
+    """
     assignment = ClusterLoadAssignment(cluster_name=name)
+    apart = {(_spelled(endpoint.address), endpoint.port): endpoint for endpoint in reversed(endpoints)}
     if endpoints:
         assignment.endpoints.append(
             LocalityLbEndpoints(
                 locality=Locality(region="mesh"),
                 load_balancing_weight=UInt32Value(value=1),
-                lb_endpoints=[_lb_endpoint(endpoint) for endpoint in endpoints],
+                lb_endpoints=[_lb_endpoint(endpoint) for endpoint in reversed(apart.values())],
             )
         )
     return assignment
+
+
+def _spelled(written: str) -> str:
+    """The address in the one spelling that all its spellings share; IPv4 has no other."""
+    return str(ip_address(written)) if ":" in written else written
 
 
 def _lb_endpoint(endpoint: Endpoint) -> LbEndpoint:
@@ -174,7 +181,7 @@ def _adapted(route: RouteMessage) -> Iterator[RouteMessage]:
     else:
         message.direct_response.status = _NOWHERE  # the library fails such calls
     lenient = [header for header in route.match.headers if header.treat_missing_header_as_empty]
-    if len(lenient) > _MOST_SPLIT_HEADERS:
+    if len(lenient) > MOST_ABSENT:
         lenient = []
     strict = [h for h in route.match.headers if h not in lenient and h.name not in _JUDGED]
     for combination in itertools.product(*(_either(header) for header in lenient)):

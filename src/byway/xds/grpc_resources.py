@@ -1,6 +1,6 @@
 """What clients of the gRPC library ask for, as queries: by dial target a listener and its routes, by name what these lead to.
 
-No Envoy ever holds these, so none is asked whether it would take them.
+No Envoy ever holds these, so none is asked whether it would take them; that the library does, its tests ask the library.
 """
 
 from __future__ import annotations

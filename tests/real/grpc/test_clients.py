@@ -40,6 +40,13 @@ spec:
   - route: [{destination: {host: link-service, subset: stable}}]
 """
 
+HEADERS = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: link-service}
+spec: {hosts: [link-service], http: [{route: [{destination: {host: link-service}}], headers: {request: {set: {x-set: "yes"}}}}]}
+"""
+
 
 def is_share(found: dict[str, int], version: str, share: float) -> bool:
     """Whether so many calls went to a version as 999 of 1,000 fair draws have it, and none failed."""
@@ -92,6 +99,22 @@ def test_retries_hide_most_of_the_failures_of_a_server(plain: Plain) -> None:
         plain.route(100, 0, ", retries: {attempts: 3, retryOn: unavailable}")
         retried = client.counts(N // 2, fails_percent="30")
         assert retried.get("UNAVAILABLE", 0) < N / 2 * 0.05, retried
+
+
+def test_what_the_client_ignores_is_noted_at_the_field(plain: Plain) -> None:
+    """The header is not set for this client, and whoever writes the rule is told so."""
+    plain.route(100, 0)
+    told = plain.write("analyze", HEADERS)
+    assert "resources.yaml:5:85: note: gRPC clients without a sidecar (such as client in namespace default)" in told
+    assert "do not change headers" in told
+    plain.write("apply", HEADERS)
+    try:
+        with plain.client() as client:
+            assert "x-set" not in client.calls(1)["reply"]
+        assert "[ignored-by-grpc-clients]" in plain.cli("analyze")
+    finally:
+        plain.route(100, 0)
+    assert "ignored-by-grpc-clients" not in plain.cli("analyze")
 
 
 def test_the_server_knows_the_client_by_its_certificate_and_its_rules_hold(plain: Plain) -> None:

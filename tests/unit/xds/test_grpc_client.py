@@ -61,7 +61,7 @@ def asked(found: TestMesh, type_url: str, name: str, message: M) -> M:
     assert root is not None
     resource = root.value(found.database)
     assert isinstance(resource, ClientResource)
-    assert provable(resource) is None  # no Envoy could hold it
+    assert provable(resource) is None  # no Envoy gets it
     AnyMessage.FromString(resource.any_bytes).Unpack(message)
     return message
 
@@ -168,6 +168,16 @@ def test_the_locality_has_a_name_and_a_weight() -> None:
     (part,) = asked(mesh(), TYPE_ENDPOINTS, NAME, ClusterLoadAssignment()).endpoints
     assert part.locality.region
     assert part.load_balancing_weight.value == 1
+
+
+def test_of_instances_at_one_address_the_first_is_told() -> None:
+    first = instance("back-0", app="back", address="10.0.0.2")
+    spelled = (instance(f"back-{n}", app="back", address=a) for n, a in ((3, "2001:db8::1"), (4, "2001:0db8:0::1")))
+    found = mesh("", first, *spelled)
+    (locality,) = asked(found, TYPE_ENDPOINTS, NAME, ClusterLoadAssignment()).endpoints
+    told = sorted(e.endpoint.address.socket_address.address for e in locality.lb_endpoints)
+    assert told[:2] == ["10.0.0.2", "10.0.0.3"]
+    assert told[2:] in (["2001:db8::1"], ["2001:0db8:0::1"])
 
 
 def test_who_takes_no_mutual_tls_is_left_out_where_others_do() -> None:
