@@ -7,7 +7,7 @@ import pytest
 
 from byway.ads.catalogue import PLACEHOLDER
 from byway.ads.event import Requested
-from byway.ads.order import ENDPOINTS_PATIENCE_S, INHERITANCE_GRACE_S
+from byway.ads.order import ENDPOINTS_PATIENCE_S
 from byway.ads.session import ANSWER_DEADLINE_S, MAX_NAMES, Session
 from byway.model import names
 from byway.testing.memory_catalogue import MemoryCatalogue
@@ -17,12 +17,6 @@ from tests.unit.ads.conversation import PROXY, Conversation, resource, service
 @pytest.fixture
 def catalogue() -> MemoryCatalogue:
     return MemoryCatalogue()
-
-
-def holding(catalogue: MemoryCatalogue, kind: str, *held: str) -> dict[str, str]:
-    """The versions that a proxy would name after a reconnect."""
-    type_url = resource(kind, "").type_url
-    return {name: catalogue.resources[type_url, name].version for name in held}
 
 
 # --- wildcard subscriptions ---
