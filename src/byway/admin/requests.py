@@ -13,13 +13,14 @@ from byway.base.errors import UsageError
 from byway.base.json import decoded
 
 B = TypeVar("B")
+_Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /api/apply."""
 
     sources: tuple[SourceText, ...]
-    namespace: str = "default"
+    namespace: _Named = "default"
     dry_run: bool = False
     bake_s: Annotated[float, msgspec.Meta(ge=1, le=600)] | None = None
     keep_going: bool = False
@@ -30,7 +31,7 @@ class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     sources: tuple[SourceText, ...] = ()
     targets: tuple[Target, ...] = ()
-    namespace: str = "default"
+    namespace: _Named = "default"
     dry_run: bool = False
 
 

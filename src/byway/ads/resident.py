@@ -70,6 +70,7 @@ class ResidentEnvoy:
                     "--config-path",
                     str(config),
                     *flags,
+                    env={},  # this process's own may hold a store's password
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

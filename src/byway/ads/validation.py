@@ -53,6 +53,7 @@ async def refusal(binary: Path, resource: Resource) -> str | None:
             process = await asyncio.create_subprocess_exec(
                 str(binary),
                 *flags,
+                env={},  # as the resident one's
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

@@ -35,6 +35,19 @@ def private_directory(path: Path) -> None:
     _check_owner(path, status, "700")
 
 
+def check_unwritable(path: Path) -> None:
+    """Makes sure that nobody but this user and root may change the file, or what is in the directory: it is believed."""
+    try:
+        status = path.stat()
+    except OSError as fault:
+        raise UnsafeFile(f"cannot read {path}: {fault.strerror}") from fault
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UnsafeFile(f"{path} belongs to user {status.st_uid} (run: chown {os.geteuid()} {path})")
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        found = f"{stat.S_IMODE(status.st_mode):04o}"
+        raise UnsafeFile(f"{path} may be changed by others, mode {found} (run: chmod go-w {path})")
+
+
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
     """Holds the directory for this process alone; a second process is refused rather than kept waiting."""

@@ -35,6 +35,10 @@ class ServingPair(msgspec.Struct, frozen=True, kw_only=True):
     facts: CertificateFacts
 
 
+def _configuration(pair: ServingPair, bundle_pem: bytes) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pair.key_pem, pair.chain_pem)], root_certificates=bundle_pem)
+
+
 def control_plane_certificate(
     authority: Authority, *, wished_s: int = 0, dns_names: tuple[str, ...] = (CONTROL_PLANE_HOST, "localhost")
 ) -> ServingPair:
@@ -74,14 +78,24 @@ class ServingCertificate:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials for `add_secure_port` that demand a client certificate and follow the rotation."""
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration(), self._configuration, require_client_authentication=True
-        )
+        told = self._pair, self.bundle_pem
+        first = _configuration(*told)
 
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pair = self.current()
-        return grpc.ssl_server_certificate_configuration(
-            [(pair.key_pem, pair.chain_pem)], root_certificates=self.bundle_pem
+        def news() -> grpc.ServerCertificateConfiguration | None:
+            # None: as it was. gRPC makes its TLS context anew for each configuration, and does so under the handshakes that
+            # are running: with one at every handshake, a few strangers bring the process down (grpc/grpc#36693).
+            nonlocal told
+            now = self.current(), self.bundle_pem
+            with self._lock:
+                if now == told:
+                    return None
+                told = now
+            return _configuration(*now)
+
+        return grpc.dynamic_ssl_server_credentials(
+            first,
+            news,  # type: ignore[arg-type]  # grpc's documentation allows None
+            require_client_authentication=True,
         )
 
     def _fresh(self) -> tuple[ServingPair, Lease]:

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from byway.authority.issuance import key_usage
 from byway.authority.private_files import (
+    check_unwritable,
     exclusive,
     private_directory,
     read_public,
@@ -46,6 +47,7 @@ _ROOT_CERT: Final = "root-cert.pem"
 _CA_KEY: Final = "ca-key.pem"
 _CA_CERT: Final = "ca-cert.pem"
 _CERT_CHAIN: Final = "cert-chain.pem"
+_BELIEVED: Final = (_ROOT_CERT, _CA_CERT, _CERT_CHAIN)
 
 
 def opened_signer(
@@ -58,6 +60,9 @@ def opened_signer(
     directory = given or state / "ca"
     if given is None:
         private_directory(directory)
+    elif given.exists():
+        for path in (given, *(given / name for name in _BELIEVED if (given / name).exists())):
+            check_unwritable(path)
     with contextlib.nullcontext() if given else exclusive(directory):
         try:
             if (directory / _CA_KEY).exists():

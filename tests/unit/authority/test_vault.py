@@ -246,6 +246,17 @@ def test_a_given_directory_is_read_and_never_written(
     assert (other / "root-cert.pem").read_bytes() == (state / "root-cert.pem").read_bytes()
 
 
+@pytest.mark.parametrize("name", [".", "root-cert.pem"])
+def test_roots_that_others_may_write_are_not_believed(
+    state: Path, clock: Any, trust_domain: TrustDomain, tmp_path: Path, name: str
+) -> None:
+    """Whoever can add a root can add a mesh."""
+    opened_signer(state, trust_domain, clock.now())
+    (state / "ca" / name).chmod(0o777 if name == "." else 0o666)
+    with pytest.raises(FaultError, match=r"may be changed by others, mode .* \(run: chmod go-w "):
+        opened_signer(tmp_path / "other", trust_domain, clock.now(), given=state / "ca")
+
+
 @pytest.mark.parametrize("has_key", [False, True])
 def test_no_root_is_made_where_one_was_to_be_given(
     state: Path, clock: Any, trust_domain: TrustDomain, tmp_path: Path, has_key: bool
