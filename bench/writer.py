@@ -236,6 +236,8 @@ class Writer:
         if self._is():
             spec["connectTimeout"] = self._one("3s", "5s")
         if self._is(0.3):
+            spec["discovery"] = self._one("lazy", "eager")
+        if self._is(0.3):
             spec["accessLogFile"] = "/dev/stdout"
         return Edit((_document("MeshConfig", "default", spec, ROOT),))
 

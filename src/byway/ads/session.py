@@ -178,7 +178,7 @@ class Session:
                 self._clusters.settle(name)
 
     def _subscribe(self, subscription: Subscription, name: str, inherited: Mapping[str, str]) -> None:
-        subscription.asked[name] = None
+        subscription.ask(name)
         self._want(subscription, name, None)
         # A version that came from an earlier stream needs no answer, unless its cluster may wait for just that.
         is_warming = subscription is self._eds and self._clusters.is_warming(name)
@@ -198,7 +198,7 @@ class Session:
         if self._watched.lookup(subscription.type_url, name).resource is None:
             self._watched.drop(subscription.type_url, name)
         elif len(subscription.asked) < MAX_NAMES:
-            subscription.asked[name] = None
+            subscription.give(name)
             self._want(subscription, name, None)
 
     def _unsubscribe(self, subscription: Subscription, name: str) -> None:
@@ -340,7 +340,7 @@ class Session:
     def _admitted_need(self, subscription: Subscription, name: str) -> Need | None:
         """What may be told to the proxy about `name` now; a name that waits stays dirty, others are cleared."""
         need = subscription.need(name)
-        is_used = name in self._required or name in self._clusters.inherited  # what the proxy holds must move away first
+        is_used = name in self._required or name in self._clusters.inherited
         if isinstance(need, Removal) and subscription is self._cds and is_used:
             need = None
         if isinstance(need, Unit) and self._clusters.is_leaving(subscription, name):

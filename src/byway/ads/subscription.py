@@ -24,6 +24,10 @@ from byway.xds.resource import Resource
 ABSENT: Final = "absent"
 """The version of a name that the mesh does not have; Envoy repeats it after a reconnect, so it is not told again."""
 
+UNASKED: Final = "~"
+"""Ends the version of a virtual host that was sent unasked; Envoy repeats it after a reconnect, so what was asked for by
+another spelling is not taken for one of these."""
+
 WILDCARD: Final = "*"
 WILDCARD_TYPES: Final = frozenset({names.TYPE_LISTENER, names.TYPE_CLUSTER})
 
@@ -85,6 +89,7 @@ class Subscription:
         self.is_wildcard = False
         self.is_greeting_owed = False  # an empty proxy waits for an answer even where there is nothing to send
         self.asked: dict[str, None] = {}
+        self.given: set[str] = set()  # those of `asked` that the proxy did not ask for itself
         self.names: dict[str, str] = {}
         self.aliases: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, Resource | None] = {}
@@ -107,10 +112,20 @@ class Subscription:
         """Whether the proxy asks for a name only when a call needs it."""
         return self.type_url == names.TYPE_VIRTUAL_HOST or (self.type_url == names.TYPE_CLUSTER and self.is_wildcard)
 
+    def ask(self, name: str) -> None:
+        """The proxy asked for `name`."""
+        self.asked[name] = None
+        self.given.discard(name)
+
+    def give(self, name: str) -> None:
+        """The proxy is to hold `name` as if it had asked."""
+        self.asked[name] = None
+        self.given.add(name)
+
     def came_unasked(self) -> tuple[str, ...]:
         """What the proxy holds that is sent on demand, but that it never asked for: it was prewarmed on an earlier stream."""
         if self.type_url == names.TYPE_VIRTUAL_HOST:
-            return tuple(name for name in self.held if name not in self.wanted)
+            return tuple(n for n in self.held if n not in self.wanted and n in self.given)
         if self.type_url == names.TYPE_CLUSTER:
             return tuple(n for n in self.held if n not in self.wanted and n.startswith(names.ON_DEMAND_CLUSTER))
         return ()
@@ -163,7 +178,9 @@ class Subscription:
     def inherit(self, versions: dict[str, str]) -> None:
         """The proxy holds these already, from an earlier stream."""
         for name, version in versions.items():
-            self.held[name] = Unit(version)
+            self.held[name] = Unit(version.removesuffix(UNASKED))
+            if version.endswith(UNASKED):
+                self.given.add(name)
             self.touch(name, None)
 
     def need(self, name: str) -> Need | None:
@@ -212,8 +229,12 @@ class Subscription:
 
     def entry(self, name: str, unit: Unit) -> Entry:
         """`unit` as a response has it; a virtual host goes by every spelling that was asked for."""
-        aliases = tuple(self.aliases.get(name, (name,))) if self.type_url == names.TYPE_VIRTUAL_HOST else ()
-        return Entry(name, unit.version, None if unit.resource is None else unit.resource.any_bytes, aliases)
+        body = None if unit.resource is None else unit.resource.any_bytes
+        if self.type_url != names.TYPE_VIRTUAL_HOST:
+            return Entry(name, unit.version, body)
+        spellings = tuple(self.aliases.get(name, (name,)))
+        mark = UNASKED if body is not None and self.given.issuperset(spellings) else ""
+        return Entry(name, unit.version + mark, body, spellings)
 
     def take_off(self, flight: Flight) -> None:
         """The units of `flight` are on their way."""

@@ -15,6 +15,7 @@ import grpc.aio
 import msgspec
 
 from byway.ads.catalogue import PLACEHOLDER, Catalogue, Proxy, Refusal
+from byway.ads.subscription import UNASKED
 from byway.model import names
 from byway.model.names import DEFAULT_TRUST_DOMAIN
 from byway.testing.fake_envoy import Content, FakeEnvoy, ProtobufContent, Refuses
@@ -215,8 +216,7 @@ def _member_mismatches(member: Member, catalogue: Catalogue) -> Iterator[str]:
 def mismatches(envoy: FakeEnvoy, proxy: Proxy, catalogue: Catalogue, content: Content | None = None) -> Iterator[str]:
     """Each resource in which what `envoy` holds differs from what `proxy` is given afresh for the same questions.
 
-    After a reconnect, a virtual host that was asked for by another spelling looks like one that came before it was asked
-    for: the control plane cannot tell, and keeps it as long as the mesh has a host of that very name.
+    What it was once given unasked it keeps.
     """
     wanted = _Wanted(proxy, catalogue, content or ProtobufContent(), envoy)
     for type_url, expected in wanted.bodies.items():
@@ -243,7 +243,7 @@ class _Wanted:
         routes = dict.fromkeys((*named, *envoy.draining))
         self._put(names.TYPE_ROUTE, tuple(routes))
         known = [name for type_url, name in catalogue.known(proxy) if type_url == names.TYPE_VIRTUAL_HOST]
-        known += envoy.of(names.TYPE_VIRTUAL_HOST) if envoy.n_streams > 1 else ()
+        known += (n for n, v in envoy.versions.get(names.TYPE_VIRTUAL_HOST, {}).items() if v.endswith(UNASKED))
         self._put(names.TYPE_VIRTUAL_HOST, (PLACEHOLDER, *envoy.asked(names.TYPE_VIRTUAL_HOST), *known))
         clusters = self._put(names.TYPE_CLUSTER, tuple(self._clusters))
         self._put(names.TYPE_ENDPOINTS, tuple(name for name, body in clusters.items() if content.is_eds(body)))

@@ -1,8 +1,8 @@
 """A mesh in memory: resources as YAML go in, and every query can be asked; the engine's events are kept to assert on.
 
-    mesh = TestMesh()
-    mesh.apply('''...''')
-    mesh.database, mesh.world, mesh.computed()
+mesh = TestMesh()
+mesh.apply('''...''')
+mesh.database, mesh.world, mesh.computed()
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def resources_in(text: str, file: str = "test.yaml") -> tuple[Resource, ...]:
     """The resources in a YAML text."""
     parsed = documents(text, file)
     decoded = [decode(document) for document in parsed.value]
-    errors = [d for d in (*parsed.diagnostics, *(d for r in decoded for d in r.diagnostics)) if d.severity.value == "error"]
+    errors = [
+        d for d in (*parsed.diagnostics, *(d for r in decoded for d in r.diagnostics)) if d.severity.value == "error"
+    ]
     if errors:
         raise UsageError("\n".join(map(str, errors)))
     return tuple(r.value for r in decoded if r.value is not None)
@@ -67,7 +69,11 @@ def service(
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"selector": {LABEL_APP: name}, "ports": [dict(port) for port in ports], **({"clusterIP": vip} if vip else {})},
+        "spec": {
+            "selector": {LABEL_APP: name},
+            "ports": [dict(port) for port in ports],
+            **({"clusterIP": vip} if vip else {}),
+        },
     }
     return f"---\n{body_yaml(body)}"
 

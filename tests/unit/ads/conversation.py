@@ -38,6 +38,11 @@ def service(name: str, n: int = 1) -> tuple[Resource, ...]:
     )
 
 
+def holding(catalogue: MemoryCatalogue, kind: str, *held: str) -> dict[str, str]:
+    """The versions that a proxy would name after a reconnect."""
+    return {name: catalogue.resources[TYPES[kind], name].version for name in held}
+
+
 class Conversation:
     """`says` and `hears` are the two sides; every method returns what the session does, one line an action."""
 
@@ -46,6 +51,9 @@ class Conversation:
         self._proxy = proxy
         self.now = 0.0
         self.revision = 0
+        self.told: dict[str, dict[str, str]] = {
+            kind: {} for kind in TYPES
+        }  # the versions of what was sent, over all streams
         self.session = Session(catalogue, proxy)
         self.unanswered: dict[str, list[str]] = {kind: [] for kind in TYPES}
 
@@ -101,6 +109,10 @@ class Conversation:
             match action:
                 case Send():
                     self.unanswered[_SHORT[action.type_url]].append(action.nonce)
+                    told = self.told[_SHORT[action.type_url]]
+                    told.update((entry.name, entry.version) for entry in action.entries)
+                    for name in action.removed:
+                        told.pop(name, None)
                     lines.append(_line(action))
                 case Refused():
                     lines.append(f"refused {_SHORT[action.type_url]} {action.name}: {action.reason}")

@@ -6,7 +6,7 @@ import pytest
 
 from byway.ads.catalogue import PLACEHOLDER
 from byway.testing.memory_catalogue import MemoryCatalogue
-from tests.unit.ads.conversation import TYPES, Conversation, resource, service
+from tests.unit.ads.conversation import Conversation, holding, resource, service
 
 
 @pytest.fixture
@@ -15,10 +15,6 @@ def catalogue() -> MemoryCatalogue:
     catalogue.put(*service("links"), *service("new"), resource("lds", "outbound", ("links",)))
     catalogue.set_roots(listeners=("outbound",))
     return catalogue
-
-
-def holding(catalogue: MemoryCatalogue, kind: str, *held: str) -> dict[str, str]:
-    return {name: catalogue.resources[TYPES[kind], name].version for name in held}
 
 
 def come_back(catalogue: MemoryCatalogue) -> Conversation:

@@ -120,18 +120,36 @@ def test_what_is_known_later_is_not_pushed(catalogue: MemoryCatalogue) -> None:
 def test_after_a_reconnect_what_came_unasked_is_kept_and_nothing_is_sent(catalogue: MemoryCatalogue) -> None:
     """Though nobody knows any more why it was sent: the proxy names it as held and does not ask for it."""
     conversation = warmed(catalogue)
-    held = {s.type_url: {n: u.version for n, u in s.held.items()} for s in conversation.session.subscriptions.values()}
+    held = {kind: dict(versions) for kind, versions in conversation.told.items()}
     catalogue.known_names = ()
     conversation.reconnects()
-    assert conversation.asks("cds", holding=held[TYPES["cds"]]) == []
+    assert conversation.asks("cds", holding=held["cds"]) == []
     assert conversation.asks("lds") == ["lds"]
-    assert conversation.asks("vhds", holding=held[TYPES["vhds"]]) == []
-    assert conversation.asks("eds", "links", holding=held[TYPES["eds"]]) == []
+    assert conversation.asks("vhds", holding=held["vhds"]) == []
+    assert conversation.asks("eds", "links", holding=held["eds"]) == []
     conversation.acks("lds")
     assert conversation.waits(60) == []
     assert conversation.session.is_in_sync
     assert conversation.publishes(catalogue.put(resource("vhds", "out/links", ("links",), n=2))) == ["vhds +out/links"]
     assert conversation.publishes(catalogue.put(resource("cds", TCP, n=2))) == [f"cds +{TCP}"]
+
+
+def test_after_a_reconnect_what_was_asked_for_by_another_spelling_goes_with_that(catalogue: MemoryCatalogue) -> None:
+    """It did not come unasked, though Envoy names it as held and does not ask for it by that name."""
+    catalogue.known_names = ()
+    catalogue.spell("out/links", "out/www")
+    catalogue.put(resource("vhds", "out/users"))
+    conversation = Conversation.opened(catalogue)
+    assert conversation.asks("vhds", "out/www") == ["cds +links"]
+    conversation.asks("eds", "links")
+    conversation.acks("cds")
+    assert conversation.acks("eds") == ["vhds +out/links=out/www"]
+    held = dict(conversation.told["vhds"])
+    conversation.reconnects()
+    catalogue.spell("out/users", "out/www")
+    conversation.asks("cds")
+    conversation.acks("cds")
+    assert conversation.asks("vhds", "*", "out/www", holding=held) == ["vhds +out/users=out/www -out/links"]
 
 
 def test_a_reconnecting_proxy_is_not_prewarmed(catalogue: MemoryCatalogue) -> None:
