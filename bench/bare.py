@@ -26,17 +26,29 @@ _LIFE: Final = dt.timedelta(hours=2)
 SPIFFE: Final = "spiffe://bare.test/"
 
 
-def command(place: Place, envoy: Path, config: Path) -> tuple[str, ...]:
-    """A sidecar in its place, as the user whom interception leaves alone."""
-    as_proxy = ("setpriv", "--reuid", str(PROXY_UID), "--regid", str(PROXY_UID), "--clear-groups", "--pdeathsig", "TERM")
+def command(place: Place, envoy: Path, config: Path, *below: str) -> tuple[str, ...]:
+    """A sidecar in its place, as the user whom interception leaves alone; run by the program `below`, if any."""
+    as_proxy = (
+        "setpriv",
+        "--reuid",
+        str(PROXY_UID),
+        "--regid",
+        str(PROXY_UID),
+        "--clear-groups",
+        "--pdeathsig",
+        "TERM",
+    )
     flags = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
-    return (*place.entered, *as_proxy, str(envoy), "--config-path", str(config), *flags)
+    return (*place.entered, *as_proxy, *below, str(envoy), "--config-path", str(config), *flags)
 
 
 def write_client_config(path: Path, identity: tuple[str, str, str], server: Place) -> Path:
     """The caller's sidecar: all that leaves goes to the server's, over HTTP/2 and mutual TLS."""
     cluster = _cluster("server", server.address, {"http2_protocol_options": {}})
-    tls = {"@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context": _tls(identity)}
+    tls = {
+        "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": _tls(identity),
+    }
     cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
     return _write(path, PORT_OUTBOUND, {"filters": [manager("outbound", [_route("server")])]}, cluster)
 
@@ -106,7 +118,9 @@ def _tls(identity: tuple[str, str, str]) -> dict[str, Any]:
     return {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
         "alpn_protocols": ["h2"],
-        "tls_certificates": [{"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}],
+        "tls_certificates": [
+            {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}
+        ],
         "validation_context": {
             "trusted_ca": {"inline_string": authority},
             "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"prefix": SPIFFE}}],
@@ -115,7 +129,11 @@ def _tls(identity: tuple[str, str, str]) -> dict[str, Any]:
 
 
 def _certificate(
-    subject: x509.Name, key: ec.EllipticCurvePrivateKey, issuer: x509.Name, signer: ec.EllipticCurvePrivateKey, uri: str | None
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    signer: ec.EllipticCurvePrivateKey,
+    uri: str | None,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = (
@@ -129,7 +147,9 @@ def _certificate(
         .add_extension(x509.BasicConstraints(ca=uri is None, path_length=None), critical=True)
     )
     if uri is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True
+        )
     return builder.sign(signer, hashes.SHA256())
 
 

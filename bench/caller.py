@@ -1,4 +1,5 @@
-"""Calls each URL a number of times, each time on a new connection, and prints the seconds as JSON.
+"""Calls each URL a number of times, each time on a new connection, and prints the seconds as JSON; with `--kept`, one URL
+on one connection.
 
 Run inside a workload's namespace; the name is looked up before the clock starts, since a first look-up is not what is
 measured. Standard library only.
@@ -30,8 +31,24 @@ def seconds(url: str) -> float:
     return took
 
 
+def keep_calling(n_calls: int, url: str) -> None:
+    """All calls on one connection."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    for _ in range(n_calls):
+        connection.request("GET", parts.path, headers={"Host": parts.netloc})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise SystemExit(f"{url} was answered {answer.status}")
+    connection.close()
+
+
 def main() -> None:
-    """The command line: N URL…"""
+    """The command line: N URL…, or --kept N URL"""
+    if sys.argv[1] == "--kept":
+        keep_calling(int(sys.argv[2]), sys.argv[3])
+        return
     n_calls = int(sys.argv[1])
     sys.stdout.write(json.dumps([[seconds(url) for _ in range(n_calls)] for url in sys.argv[2:]]))
 

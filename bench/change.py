@@ -49,7 +49,11 @@ def results(mesh: BenchMesh, scope: Scope, progress: Progress) -> tuple[Result, 
         *_told("breaker", "the mesh-wide circuit breaker, another maxConnections each time", breaker, _BREAKER_GOAL),
         *_told("virtual_service", "link-service's VirtualService, other weights each time", canary, None),
         _figure(
-            "virtual_service_holders", n_holders, "proxies", "hold link-service's routes, read from the Envoys themselves", ""
+            "virtual_service_holders",
+            n_holders,
+            "proxies",
+            "hold link-service's routes, read from the Envoys themselves",
+            "",
         ),
     )
 
@@ -62,9 +66,7 @@ def _breakers(n_changes: int) -> list[str]:
 def _canaries(n_changes: int) -> list[str]:
     text = (files.RESOURCES / "canary.yaml").read_text()
     shares = [n + 5 for n in range(n_changes + 1)]
-    return [
-        text.replace("weight: 95", f"weight: {100 - n}").replace("weight: 5\n", f"weight: {n}\n") for n in shares
-    ]
+    return [text.replace("weight: 95", f"weight: {100 - n}").replace("weight: 5\n", f"weight: {n}\n") for n in shares]
 
 
 def _costs(mesh: BenchMesh, texts: list[str]) -> list[Cost]:

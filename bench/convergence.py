@@ -33,9 +33,8 @@ def results(scope: Scope, progress: Progress) -> tuple[Result, ...]:
         n_apart, detail = 1, str(apart).partition("\n")[0][:_SHOWN]
     how = (
         f"{scope.n_examples} random sequences of edits, calls, refusals, lost streams, restarts of proxies and of the control "
-        f"plane, time and tidying, {len(POSTS)} fake proxies on the real session, hub, engine and catalogue, in memory; after a "
-        "reconnect a host that was asked for by another spelling may stay as long as the mesh has a host of that very name, "
-        "and a cluster whose endpoints were refused waits for Envoy's own time-out"
+        f"plane, time and tidying, {len(POSTS)} fake proxies on the real session, hub, engine and catalogue, in memory; a "
+        "cluster whose endpoints were refused waits for Envoy's own time-out"
     )
     return (
         Result(

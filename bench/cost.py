@@ -16,27 +16,22 @@ from typing import Final
 
 import msgspec
 
-from bench import bare, server
-from bench.ground import Ground, Place, ground
+from bench.ground import ground
 from bench.latency import CONNECTIONS, Visit, visit
-from bench.pieces import PIECES, Piece, everything
-from bench.process import BenchFailed, running
+from bench.pairs import TOLD, live_pair, pairs
+from bench.pieces import PIECES, Piece
 from bench.quiet import preferred, quiet_visit
 from bench.result import Goal, Result, figure
 from bench.scope import Progress, Scope
 from bench.sink import sink
-from bench.twin import Identity, Twin, point_at, server_address, side, vip, written
-from bench.ways import Way, bare_way, byway_way, server_command, started, tried
+from bench.ways import Way, bare_pair, server_command, tried
 
 GROUP: Final = "What each piece of a sidecar pair costs"
 _GOAL: Final = Goal(1.05)
-_CALLER, _SERVER = (f"spiffe://cluster.local/ns/default/sa/{name}" for name in ("caller", "server"))
-_FIRST_PLACE: Final = 10
-_LIFE_S: Final = 6 * 3600
-"""Of the live pair, which ends with the run: longer than the run waits for a quiet machine."""
 _WARM_S: Final = 1.0
 _SEED: Final = 20
-_REFERENCES: Final = ("bare", "live", "whole", "nothing")
+_HOW: Final = f"processor time of both proxies, {max(CONNECTIONS)} connections, the same beside"
+_REFERENCES: Final = ("bare", *TOLD)
 Round = dict[tuple[str, int], Visit]
 Reading = Callable[[Visit], float]
 _P50: Final[Reading] = lambda seen: seen.seen.p50_us  # noqa: E731 - one of two readings, named
@@ -63,31 +58,23 @@ class Estimate(msgspec.Struct, frozen=True):
 def results(scope: Scope, envoy: Path, folder: Path, progress: Progress) -> tuple[Result, ...]:
     """Measures, and says what it means."""
     progress.say("cost: starting the bare pair, a mesh of two, and its twins")
-    with opened(scope, envoy, folder, tuple(PIECES)) as ways:
+    with opened(envoy, folder, PIECES) as ways:
         progress.say(f"cost: {len(ways)} pairs stand")
         rounds = measured(scope, ways, progress)
     return figures(rounds)
 
 
 @contextlib.contextmanager
-def opened(scope: Scope, envoy: Path, folder: Path, pieces: tuple[Piece, ...]) -> Iterator[dict[str, Way]]:
+def opened(envoy: Path, folder: Path, pieces: tuple[Piece, ...]) -> Iterator[dict[str, Way]]:
     """The bare pair, the live one, its twin, the twin without anything, and a twin for each piece; each tried and warm."""
     application = server_command(envoy, folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(preferred())
         own = stack.enter_context(ground())
-        agent = stack.enter_context(sink(folder / "agent.sock"))
-        live, mesh = byway_way(stack, application, folder, _LIFE_S)
-        tried({"live": live})  # it holds what it was asked for
-        ids = tuple(Identity(*identity) for identity in bare.identities(_CALLER, _SERVER))
-        twin = Twin(*(side(mesh.dump(name), i, agent) for name, i in zip(("caller-1", "server-1"), ids, strict=True)))
-        ways = {"bare": bare_way(stack, own, application, folder, envoy), "live": live}
-        changes = {"whole": _nothing, "nothing": everything, **{piece.name: piece.change for piece in pieces}}
-        for number, (name, change) in enumerate(changes.items()):
-            changed = twin.copied()
-            change(changed)
-            places = _places(own, _FIRST_PLACE + 2 * number)
-            ways[name] = _twin_way(stack, changed, name, places, application, folder, envoy)
+        live, twin = live_pair(stack, application, folder, stack.enter_context(sink(folder / "agent.sock")))
+        ways = {"live": live}
+        for pair in (bare_pair(own, folder), *pairs(own, folder, twin, pieces)):
+            ways[pair.name] = pair.started(stack, application, envoy)
         tried(ways)
         for way in ways.values():
             visit(way, max(CONNECTIONS), _WARM_S)
@@ -116,15 +103,8 @@ def measured(scope: Scope, ways: dict[str, Way], progress: Progress) -> list[Rou
 def figures(rounds: list[Round]) -> tuple[Result, ...]:
     """What the rounds say: the references against the bare pair, then each piece as a share of the bare pair."""
     names = {name for name, _ in rounds[0]}
-    whole = [_reference(rounds, name, what) for name, what in _TOLD.items()]
+    whole = [_reference(rounds, name, what) for name, what in TOLD.items()]
     return (*whole, *(_cost(rounds, piece) for piece in PIECES if piece.name in names))
-
-
-_TOLD: Final = {
-    "live": "the live pair",
-    "whole": "its static twin: what the pieces are taken from",
-    "nothing": "the twin without all these pieces",
-}
 
 
 def _reference(rounds: list[Round], name: str, what: str) -> Result:
@@ -134,7 +114,7 @@ def _reference(rounds: list[Round], name: str, what: str) -> Result:
     most = max(CONNECTIONS)
     return Result(
         name=f"cost_{name}_to_bare", value=round(share(_CPU, most).value, 3), unit="×",
-        goal=_GOAL if name == "live" else None, how=f"{what}: processor time of both proxies, {most} connections",
+        goal=_GOAL if name == "live" else None, how=f"{what}, against the bare pair: {_HOW}",
         detail=_detail(share, 1.0), group=GROUP,
     )  # fmt: skip
 
@@ -153,7 +133,7 @@ def _cost(rounds: list[Round], piece: Piece) -> Result:
     most = max(CONNECTIONS)
     return Result(
         name=f"cost_{piece.name}", value=round(100 * share(_CPU, most).value, 2), unit="%",
-        how=f"{piece.what}{'' if piece.way == 'out' else ' (not there by default)'}", detail=_detail(share, 100.0), group=GROUP,
+        how=f"{piece.what}: {_HOW}", detail=_detail(share, 100.0), group=GROUP,
     )  # fmt: skip
 
 
@@ -162,29 +142,3 @@ def _detail(share: Callable[[Reading, int], Estimate], scale: float) -> str:
         f"{word} {', '.join(f'c{n} {share(reading, n).text(scale=scale)}' for n in CONNECTIONS)}"
         for word, reading in (("p50", _P50), ("CPU", _CPU))
     )
-
-
-def _nothing(_: Twin) -> None:
-    pass
-
-
-def _places(own: Ground, number: int) -> tuple[Place, Place]:
-    return own.place(number, is_intercepted=True), own.place(number + 1, is_intercepted=True)
-
-
-def _twin_way(
-    stack: contextlib.ExitStack, twin: Twin, name: str, places: tuple[Place, Place], application: tuple[str, ...],
-    folder: Path, envoy: Path,
-) -> Way:  # fmt: skip
-    caller, called = places
-    point_at(twin.client, server_address(twin.client), called.address)
-    serves = stack.enter_context(running((*called.entered, *application), folder / f"{name}-application.log"))
-    configs = (
-        (called, written(twin.server, folder, f"{name}-server")),
-        (caller, written(twin.client, folder, f"{name}-client")),
-    )
-    proxies = started(stack, envoy, *configs)
-    address = vip(twin.client, server.PORT)
-    if address is None:
-        raise BenchFailed("the live pair's caller holds no address of the server")
-    return Way(entered=caller.entered, url=f"http://{address}/", proxies=proxies, application=serves.pid)

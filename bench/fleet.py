@@ -61,7 +61,9 @@ def _check_load(mesh: BenchMesh) -> None:
     """Figures "under load" mean a load that got its answers."""
     report = mesh.load_report()
     if report.get("failures", 0) > _MOST_FAILURES * report.get("requests", 0):
-        raise BenchFailed(f"{report['failures']} of {report['requests']} requests of the load failed: {report['by_status']}")
+        raise BenchFailed(
+            f"{report['failures']} of {report['requests']} requests of the load failed: {report['by_status']}"
+        )
 
 
 def called_services() -> tuple[str, ...]:

@@ -55,7 +55,9 @@ class Ground(msgspec.Struct, frozen=True):
             _ip(f"-n {place.namespace} {line}")
         if is_intercepted:
             output((*place.entered, "iptables-restore", "-w", "10"), _LIMIT_S, stdin=workload_rules())
-            _ip(f"-n {place.namespace} route add {VIP_NETWORK} dev {_LINK}")  # it is intercepted, but must have a way out
+            _ip(
+                f"-n {place.namespace} route add {VIP_NETWORK} dev {_LINK}"
+            )  # it is intercepted, but must have a way out
         return place
 
 

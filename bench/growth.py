@@ -65,8 +65,11 @@ def _start(grown: dict[int, Grown]) -> Result:
         detail=f"{bytes_of}; {many.n_start_resources} resources",
         group=GROUP,
         curve=Curve(
-            title="Bytes sent to a starting sidecar that calls 5 services", unit="bytes", x_axis="services in the mesh",
-            x=tuple(f"{n:,}" for n in grown), lines={"lazy": tuple(float(one.start_bytes) for one in grown.values())},
+            title="Bytes sent to a starting sidecar that calls 5 services",
+            unit="bytes",
+            x_axis="services in the mesh",
+            x=tuple(f"{n:,}" for n in grown),
+            lines={"lazy": tuple(float(one.start_bytes) for one in grown.values())},
         ),
     )
 
@@ -84,7 +87,7 @@ def _work(grown: dict[int, Grown]) -> Result:
     return Result(
         name="change_work_growth",
         value=apart,
-        unit="more or fewer",
+        unit="queries or resources",
         goal=Goal(0),
         how=f"largest difference in queries run or resources sent for the same write, meshes of {sizes} services; "
         "an operator's write with analysis, proof (by a prover that takes all) and storage, "

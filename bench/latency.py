@@ -22,7 +22,9 @@ CONNECTIONS: Final = (1, 16)
 GROUP: Final = "Latency of a sidecar pair"
 _GOAL: Final = Goal(1.2)
 _WARM_S: Final = 1.0
-_HOW: Final = "wrk, one thread, keep-alive, {n} connection{s}, 1 KB answers; median over the rounds of the ratio within a round"
+_HOW: Final = (
+    "wrk, one thread, keep-alive, {n} connection{s}, 1 KB answers; median over the rounds of the ratio within a round"
+)
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -69,13 +71,21 @@ def figures(rounds: list[Round]) -> tuple[Result, ...]:
     for n in CONNECTIONS:
         name = f"pair_cpu_byway_to_bare_c{n}"
         found.append(
-            _ratio(rounds, name, n, lambda visit: visit.proxy_ms_per_1000, ("byway", "bare"), None, "ms per 1,000 requests")
+            _ratio(
+                rounds, name, n, lambda visit: visit.proxy_ms_per_1000, ("byway", "bare"), None, "ms per 1,000 requests"
+            )
         )
     return (*found, _added(rounds, "byway"), _added(rounds, "bare"), *(_rate(rounds, way) for way in WAYS))
 
 
 def _ratio(
-    rounds: list[Round], name: str, n: int, reading: Reading, pair: tuple[WayName, WayName], goal: Goal | None, unit: str
+    rounds: list[Round],
+    name: str,
+    n: int,
+    reading: Reading,
+    pair: tuple[WayName, WayName],
+    goal: Goal | None,
+    unit: str,
 ) -> Result:
     way, base = pair
     ratios = Sample.of([reading(seen[way, n]) / reading(seen[base, n]) for seen in rounds])

@@ -11,7 +11,7 @@ from bench.churn import Churned, ended
 from bench.plane import Plane
 from bench.process import BenchFailed
 from bench.push import LOOPBACK, in_sync, places
-from bench.result import Goal, Result, figure
+from bench.result import Goal, Result, quantity
 from bench.scope import Progress, Scope
 from byway.sources.source import Put
 from byway.sources.store import StoreSource
@@ -107,8 +107,9 @@ def _churn_told(found: Churned, mismatches: int, scope: Scope) -> tuple[Result, 
         f"to last ACK of {scope.n_proxies} proxies, 1,000 services, 10,000 endpoints; {LOOPBACK}"
     )
     detail = (
-        f"p50 {figure(found.p50_s)}, longest {figure(found.longest_s)} s; {found.n_unacked} not acknowledged, {mismatches} "
-        f"resources differ from scratch; changes came up to {figure(found.late_s)} s late, and took {found.seconds:.0f} s"
+        f"p50 {quantity(found.p50_s, 's')}, longest {quantity(found.longest_s, 's')}; {found.n_unacked} not acknowledged, "
+        f"{mismatches} resources differ from scratch; changes came up to {quantity(found.late_s, 's')} late, "
+        f"and took {found.seconds:.0f} s"
     )
     is_long = scope.churn_s >= _LONG_S
     growth = 100 * (found.last_mb - found.early_mb) / found.early_mb

@@ -29,7 +29,9 @@ def results(mesh: BenchMesh, idle: float, called: float) -> tuple[Result, ...]:
         _figure("sidecar_fleet_mb", fleet.median, f"median of all; {under_load}", None, f"all {fleet.spread}"),
         _figure("control_plane_mb", private_mb(mesh.control_plane()), under_load, _CONTROL_PLANE),
         _figure("agent_mb", private_mb(mesh.agent()), f"one agent for all of {under_load}"),
-        _figure("prover_mb", private_mb(mesh.prover()), "the prover's Envoy after all the changes of this run, RssAnon"),
+        _figure(
+            "prover_mb", private_mb(mesh.prover()), "the prover's Envoy after all the changes of this run, RssAnon"
+        ),
         _figure("dns_mb", private_mb(mesh.dns()), f"one DNS server for {under_load}"),
     )
 

@@ -105,7 +105,9 @@ class BenchMesh:
 
     def n_holders(self, instances: tuple[str, ...], word: str) -> int:
         """How many Envoys' routes, read from the Envoys themselves, speak of something."""
-        found = (self._http.get(f"/api/proxy-config/{instance}/routes").raise_for_status().text for instance in instances)
+        found = (
+            self._http.get(f"/api/proxy-config/{instance}/routes").raise_for_status().text for instance in instances
+        )
         return sum(f'"{word}' in text for text in found)
 
     def metric(self, name: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.machine import Machine
-from bench.result import Curve, Goal, Result, figure
+from bench.result import Curve, Goal, Result, figure, quantity
 from bench.scope import Scope
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -25,6 +25,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     seconds: float
     results: tuple[Result, ...]
+    began: str = ""
     kept: tuple[Result, ...] = ()
     """Of the stored run before, what was not measured this time."""
 
@@ -32,7 +33,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def everything(self) -> tuple[Result, ...]:
         """What was measured and what is kept, group by group; a figure that was measured anew is not kept."""
         names = {result.name for result in self.results}
-        together = (*self.results, *(result for result in self.kept if result.name not in names))
+        marked = (msgspec.structs.replace(result, measured=self.began) for result in self.results)
+        together = (*marked, *(result for result in self.kept if result.name not in names))
         groups = list(dict.fromkeys(result.group for result in (*self.kept, *self.results)))
         return tuple(sorted(together, key=lambda result: groups.index(result.group)))
 
@@ -69,21 +71,30 @@ def _about(run: Run) -> str:
 def _table(results: Sequence[Result], before: dict[str, float], measured: set[str]) -> str:
     lines = ["| name | value | goal | last run | absolute, spread | how |", "|---|---|---|---|---|---|"]
     for result in results:
-        goal = f"≤ {figure(result.goal.at_most)}: {_marked(result.verdict)}" if result.goal else ""
-        last = "kept" if result.name not in measured else figure(before[result.name]) if result.name in before else ""
-        value = f"{figure(result.value)} {result.unit}"
+        goal = f"≤ {_amount(result.goal.at_most, result)}: {_marked(result.verdict)}" if result.goal else ""
+        last = _amount(before[result.name], result) if result.name in before else ""
+        if result.name not in measured:
+            last = f"kept, {result.measured}" if result.measured else "kept"
+        value = quantity(result.value, result.unit)
         lines.append(f"| `{result.name}` | {value} | {goal} | {last} | {result.detail} | {result.how} |")
     return "\n".join(lines)
 
 
+def _amount(value: float, beside: Result) -> str:
+    """A number in the columns beside a result's value: seconds bring their unit, since short ones become milliseconds."""
+    return quantity(value, "s") if beside.unit == "s" else figure(value)
+
+
 def _picture(curve: Curve) -> str:
-    """A drawing that the page's reader makes of it; the lines come in the order in which they are named."""
-    named = ", ".join(curve.lines)
+    """A drawing that the page's reader makes of it; the colours of its lines are told, since it has no legend."""
+    named = ", ".join(f"{name} ({colour})" for name, (colour, _) in zip(curve.lines, _COLOURS, strict=False))
+    palette = ", ".join(code for _, code in _COLOURS)
+    theme = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
     lines = "\n".join(f"    line [{', '.join(f'{value:g}' for value in values)}]" for values in curve.lines.values())
     top = max(value for values in curve.lines.values() for value in values)
     return (
-        f"{curve.title}, by {curve.x_axis}: {named}.\n\n```mermaid\nxychart-beta\n"
-        f'    title "{curve.title}: {named}"\n'
+        f"{curve.title}, by {curve.x_axis}: {named}.\n\n```mermaid\n{theme}\nxychart-beta\n"
+        f'    title "{curve.title}"\n'
         f'    x-axis "{curve.x_axis}" [{", ".join(_quoted(x) for x in curve.x)}]\n'
         f'    y-axis "{curve.unit}" 0 --> {1.1 * top:.0f}\n{lines}\n```\n'
     )
@@ -111,6 +122,7 @@ def document(run: Run) -> dict[str, Any]:
                 "how": result.how,
                 "detail": result.detail,
                 "group": result.group,
+                "measured": result.measured,
                 "curve": msgspec.to_builtins(result.curve),
             }
             for result in run.everything
@@ -141,13 +153,17 @@ def _result(name: str, found: dict[str, Any]) -> Result:
         goal=None if goal is None else Goal(goal),
         detail=found.get("detail", ""),
         group=found.get("group", ""),
+        measured=found.get("measured", ""),
         curve=msgspec.convert(found.get("curve"), Curve | None),
     )
 
 
+_COLOURS: Final = (("blue", "#1f77b4"), ("orange", "#ff7f0e"), ("green", "#2ca02c"), ("red", "#d62728"))
+
 _HEAD: Final = """# Benchmarks
 
-Made by `make bench`; what was written here before is in the column "last run" ("kept": not measured again).
+Made by `make bench`; what was written here before is in the column "last run" ("kept": not
+measured again; with the time, in UTC, at which its run began).
 
 Everything runs on one machine at a time: callers, proxies, applications and control plane share its cores. Trust ratios and
 counts; times in milliseconds are this machine's, in this hour. A goal that was missed is said to be missed.
@@ -158,16 +174,17 @@ _TAIL: Final = """## How it is set up
 - *direct*: a caller and a server in two network namespaces on a bridge. The server is an Envoy that answers 1 KB by itself.
 - *bare*: the same, with two Envoys written by hand: static configuration, the same interception, mutual TLS 1.3 with SPIFFE ids
   checked on both sides, HTTP/2 between them; no control plane, statistics, traces, retries or filters.
-- *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, traces of 1 % of the
-  requests, no access log. The caller calls the server by its name.
+- *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, no traces (a
+  MeshConfig asks for them), no access log. The caller calls the server by its name.
 - All Envoys have one worker. The ways are measured in turn, another one first in each round.
 - The direct way's p50 jumps between some 25 µs and some 60 µs from round to round, probably by where the kernel puts caller and
   server. What Byway costs is better read from the ratio to the bare pair.
 - p99 is the first to suffer from other work on the machine: the spread over the rounds says how far to trust it. Processor time
   suffers least.
-- Fake proxies speak delta ADS as Envoy does (`byway.testing.fake_envoy`). A thousand of them share one process; the control
-  plane, or the bare server, is another. Nothing is bound to a core: both share the machine with whatever else runs on it.
-  Generated meshes (`byway.testing.population`) have teams of twenty services, calls by a power law, two versions and policies.
+- Fake proxies speak delta ADS as Envoy does (`byway.testing.fake_envoy`, held against a recording of a real one). A thousand
+  of them share one process; the control plane, or the bare server, is another. Nothing is bound to a core: both share the
+  machine with whatever else runs on it. Generated meshes (`byway.testing.population`) have teams of twenty services, calls by
+  a power law, two versions and policies.
 - The quick set has a smaller mesh and a shorter churn: figures whose goal names a size or a time have no goal there.
 - Memory is `RssAnon`: a process's own pages. The pages of Envoy's binary, some 50 MB, are shared by all Envoys of a host.
 """

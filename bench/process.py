@@ -24,14 +24,21 @@ class BenchFailed(Exception):
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGTERM, end_s: float = _END_S,
+    command: Sequence[str],
+    log: Path,
+    *,
+    end: signal.Signals = signal.SIGTERM,
+    end_s: float = _END_S,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a program beside the bench; it is asked to end afterwards, and killed when it does not."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *command], stdout=output, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=env,
+            ["setpriv", "--pdeathsig", "TERM", *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=env,
         )
     try:
         yield process

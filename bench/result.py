@@ -42,6 +42,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     group: str = ""
     curve: Curve | None = None
+    measured: str = ""
+    """When its run began, as `2026-01-31 09:30` in UTC: what one run measured has one mark. "": not known."""
 
     @property
     def verdict(self) -> str:
@@ -79,3 +81,9 @@ def figure(value: float) -> str:
         return f"{int(value):,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit; less than a second is told in milliseconds."""
+    is_short = unit == "s" and 0 < abs(value) < 1
+    return f"{figure(round(1000 * value, 2))} ms" if is_short else f"{figure(value)} {unit}"

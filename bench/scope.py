@@ -16,6 +16,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     burst_s: float
     n_cost_rounds: int
     cost_burst_s: float
+    n_counted_requests: int
     n_changes: int
     n_edits: int
     """Random ones, under load."""
@@ -35,12 +36,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FULL = Scope(
-    name="full", n_rounds=9, burst_s=3.0, n_cost_rounds=30, cost_burst_s=1.0, n_changes=15, n_edits=1_000,
-    n_first_calls=14, n_warm_requests=400, n_proxies=1_000, n_pushes=15, churn_s=600.0, n_large_services=10_000, n_examples=300,
-    sidecar_sizes=(20, 100, 1_000, 5_000, 10_000), n_sidecar_starts=3,
+    name="full", n_rounds=9, burst_s=3.0, n_cost_rounds=30, cost_burst_s=1.0, n_counted_requests=1_000, n_changes=15,
+    n_edits=1_000, n_first_calls=14, n_warm_requests=400, n_proxies=1_000, n_pushes=15, churn_s=600.0, n_large_services=10_000,
+    n_examples=300, sidecar_sizes=(20, 100, 1_000, 5_000, 10_000), n_sidecar_starts=3,
 )  # fmt: skip
 QUICK = Scope(
-    name="quick", n_rounds=3, burst_s=2.0, n_cost_rounds=5, cost_burst_s=1.0, n_changes=5, n_edits=100,
+    name="quick", n_rounds=3, burst_s=2.0, n_cost_rounds=5, cost_burst_s=1.0, n_counted_requests=300, n_changes=5, n_edits=100,
     n_first_calls=8, n_warm_requests=200, n_proxies=1_000, n_pushes=5, churn_s=15.0, n_large_services=2_000, n_examples=20,
     sidecar_sizes=(20, 200, 1_000), n_sidecar_starts=2,
 )  # fmt: skip

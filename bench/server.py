@@ -18,7 +18,16 @@ _BODY: Final = "byway " * 170
 
 def command(envoy: Path, config: Path) -> tuple[str, ...]:
     """How it is started; one worker, as the proxies."""
-    return (str(envoy), "--config-path", str(config), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
+    return (
+        str(envoy),
+        "--config-path",
+        str(config),
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "error",
+    )
 
 
 def write_config(path: Path) -> Path:

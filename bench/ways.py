@@ -41,6 +41,27 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
             return False
 
 
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller and a server in places of their own, and for each a sidecar's whole configuration in a file."""
+
+    name: str
+    caller: Place
+    called: Place
+    client: Path
+    server: Path
+    url: str
+
+    def started(self, stack: contextlib.ExitStack, application: tuple[str, ...], envoy: Path, *below: str) -> Way:
+        """Starts the server and both sidecars, these under the program `below` where one is given."""
+        log = self.client.with_name(f"{self.name}-application.log")
+        serves = stack.enter_context(running((*self.called.entered, *application), log))
+        proxies = tuple(
+            stack.enter_context(running(bare.command(place, envoy, config, *below), config.with_suffix(".log"))).pid
+            for place, config in ((self.called, self.server), (self.caller, self.client))
+        )
+        return Way(entered=self.caller.entered, url=self.url, proxies=proxies, application=serves.pid)
+
+
 @contextlib.contextmanager
 def opened_ways(envoy: Path, folder: Path) -> Iterator[dict[WayName, Way]]:
     """All ways, each of them tried; everything is taken down afterwards."""
@@ -49,17 +70,17 @@ def opened_ways(envoy: Path, folder: Path) -> Iterator[dict[WayName, Way]]:
         own = stack.enter_context(ground())
         ways: dict[WayName, Way] = {
             "direct": _direct(stack, own, application, folder),
-            "bare": bare_way(stack, own, application, folder, envoy),
+            "bare": bare_pair(own, folder).started(stack, application, envoy),
             "byway": byway_way(stack, application, folder)[0],
         }
         tried(ways)
         yield ways
 
 
-def tried(ways: Mapping[Any, Way]) -> None:
+def tried(ways: Mapping[Any, Way], limit_s: float = _START_S) -> None:
     """Waits until each way leads to the server."""
     for name, way in ways.items():
-        wait(way.answers, _START_S, f"an answer by the {name} way")
+        wait(way.answers, limit_s, f"an answer by the {name} way")
 
 
 def server_command(envoy: Path, folder: Path) -> tuple[str, ...]:
@@ -73,23 +94,17 @@ def _direct(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ..
     return Way(entered=caller.entered, url=f"http://{called.address}:{server.PORT}/")
 
 
-def bare_way(stack: contextlib.ExitStack, own: Ground, application: tuple[str, ...], folder: Path, envoy: Path) -> Way:
-    """Through the bare pair."""
+def bare_pair(own: Ground, folder: Path) -> Pair:
+    """The bare pair, written and not started."""
     caller, called = (own.place(number, is_intercepted=True) for number in (3, 4))
     of_caller, of_called = bare.identities(f"{bare.SPIFFE}caller", f"{bare.SPIFFE}server")
-    client = bare.write_client_config(folder / "bare-client.json", of_caller, called)
-    serving = bare.write_server_config(folder / "bare-server.json", of_called)
-    serves = stack.enter_context(running((*called.entered, *application), folder / "bare-application.log"))
-    proxies = started(stack, envoy, (called, serving), (caller, client))
-    url = f"http://{called.address}:{server.PORT}/"
-    return Way(entered=caller.entered, url=url, proxies=proxies, application=serves.pid)
-
-
-def started(stack: contextlib.ExitStack, envoy: Path, *sidecars: tuple[Place, Path]) -> tuple[int, ...]:
-    """Starts sidecars that have their whole configuration in a file, each in its place; their pids."""
-    return tuple(
-        stack.enter_context(running(bare.command(place, envoy, config), config.with_suffix(".log"))).pid
-        for place, config in sidecars
+    return Pair(
+        name="bare",
+        caller=caller,
+        called=called,
+        client=bare.write_client_config(folder / "bare-client.json", of_caller, called),
+        server=bare.write_server_config(folder / "bare-server.json", of_called),
+        url=f"http://{called.address}:{server.PORT}/",
     )
 
 

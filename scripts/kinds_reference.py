@@ -12,9 +12,17 @@ import msgspec
 
 from byway.app.meshfile import MeshFile
 from byway.base.duration import Duration
+from byway.kinds.istio.workload_entry import WorkloadEntry
 from byway.kinds.message import Between, Message
 from byway.kinds.registry import KINDS, Kind
 from byway.kinds.schema import plan
+from byway.model.names import (
+    ANNOTATION_APP_PORTS,
+    ANNOTATION_DISCOVERY,
+    ANNOTATION_INTERCEPTION,
+    ANNOTATION_NODE,
+    ANNOTATION_OUTBOUND_PORT,
+)
 
 _LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Duration: "duration"}
 _UNSET: tuple[object, ...] = (None, "", 0, (), {})  # in Istio's messages 0 is "not set"
@@ -52,9 +60,11 @@ def rows(form: type[Message], path: str) -> Iterator[Row]:
 
 def _kind_part(kind: Kind) -> str:
     versions = ", ".join(f"`{kind.group}/{version}`" if kind.group else f"`{version}`" for version in kind.versions)
-    scope = "It has no namespace." if kind.is_mesh_wide else ""
+    scope = "It has no namespace; one that is written is passed over." if kind.is_mesh_wide else ""
     lines = [f"## {kind.name}\n", f"apiVersion: {versions}. {scope}".strip() + "\n", f"{_said(kind.spec)}\n"]
-    return "\n".join(lines) + "\n" + _fields_part(kind.spec, "spec")
+    annotations = [_ANNOTATED, *(f"| `{name}` | {said} |" for name, said in _ANNOTATIONS.items()), ""]
+    extra = "\n".join(["", *annotations]) if kind.spec is WorkloadEntry else ""
+    return "\n".join(lines) + "\n" + _fields_part(kind.spec, "spec") + extra
 
 
 def _fields_part(form: type[Message], path: str) -> str:
@@ -153,6 +163,19 @@ def _module_of(form: type[Message]) -> types.ModuleType:
 
     return import_module(form.__module__)
 
+
+_ANNOTATIONS = {
+    ANNOTATION_DISCOVERY: "`eager` or `lazy`: when its sidecar is told of a service; without it, as the MeshConfig says",
+    ANNOTATION_INTERCEPTION: "`iptables` (without it), `explicit` or `none`: how its traffic comes to its sidecar",
+    ANNOTATION_APP_PORTS: "`NAME=PORT,…`: where the application itself listens, where that is not the port in `spec.ports`",
+    ANNOTATION_OUTBOUND_PORT: "the sidecar's port for outbound calls where it is `explicit`",
+    ANNOTATION_NODE: "the host whose agent runs it; only that one gets its certificate",
+}
+
+_ANNOTATED = """Annotations, in `metadata.annotations`. `byway up` and `byway plan` write them; the first one is for you as well.
+
+| Annotation | Meaning |
+|---|---|"""
 
 _HEAD = """# Kinds
 

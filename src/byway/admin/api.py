@@ -34,7 +34,7 @@ MOST_DIAGNOSTICS: Final = 500
 _PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Byway</title></head><body>
 <h1>Byway</h1><p>The control plane of this mesh. For people: <code>byway status</code>, <code>byway top</code>,
 <code>byway graph</code>. For programs:</p><ul>
-<li><a href="/api/status">/api/status</a> every proxy, and the objects in trouble</li>
+<li><a href="/api/status">/api/status</a> every proxy, the objects in trouble, the store</li>
 <li><a href="/api/analysis">/api/analysis</a> what is wrong with the mesh's resources</li>
 <li><a href="/api/graph">/api/graph</a> who calls whom</li>
 <li><a href="/api/top">/api/top</a> golden signals</li>
@@ -125,7 +125,8 @@ class _Api:
         return _json({"items": found})
 
     async def status(self, _: Request) -> Response:
-        return _json({"proxies": await self._mesh.status(), "troubles": await self._mesh.troubles()})
+        proxies, troubles = await self._mesh.status(), await self._mesh.troubles()
+        return _json({"proxies": proxies, "troubles": troubles, "store": self._mesh.store()})
 
     async def analysis(self, _: Request) -> Response:
         return _json({"diagnostics": _readable(await self._mesh.analysis())})

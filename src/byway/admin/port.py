@@ -57,7 +57,10 @@ class ProxyRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a change has reached the fleet; `n_affected` proxies were sent something, `n_acked` of them took it."""
+    """How far a change has reached the fleet; `n_affected` proxies were sent something, `n_acked` of them took it.
+
+    `may_be_elsewhere`: other control planes share the store, and tell it to proxies of their own.
+    """
 
     n_connected: int
     n_affected: int
@@ -65,6 +68,7 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     n_resources_sent: int
     refusals: tuple[ProxyRefusal, ...] = ()
+    may_be_elsewhere: bool = False
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +151,13 @@ class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
     n_rotations: int = 0
 
 
+class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what is written can be stored; while it is away (`away_since`, RFC 3339 in UTC) writes are refused."""
+
+    is_up: bool = True
+    away_since: str = ""
+
+
 class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
     """The program's own versions and the mesh's names."""
 
@@ -227,6 +238,9 @@ class MeshPort(Protocol):
 
     async def troubles(self) -> tuple[Trouble, ...]:
         """Every object that is not in force as it is stored, or that proxies refuse."""
+
+    def store(self) -> StoreReport:
+        """Whether what is written can be stored."""
 
     async def analysis(self) -> tuple[Diagnostic, ...]:
         """All that is wrong with the resources of the mesh."""

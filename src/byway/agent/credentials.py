@@ -1,10 +1,11 @@
 """The credentials of a host: the agent's own and one for each of its workloads, kept fresh in memory.
 
-Private keys are made here and never leave the host, and are not on its disk but for gRPC clients without a proxy, which
-can read theirs from nowhere else (`grpc_client`). The agent attests itself on the control socket; with the certificate
-it gets there it asks over mutual TLS for those of its workloads (Istio's impersonation). Every identity has a keeper, a
-task of its own, so a workload that the CA refuses holds up nobody. A keeper renews at half of the life, retries with a
-bounded back-off, and looks at both clocks at least every 30 seconds, so that a jump of either is noticed.
+Private keys are made here and never leave the host, and are not on its disk but for gRPC clients without a proxy,
+which can read theirs from nowhere else (`grpc_client`), and the agent's own (`own_credential`). The agent attests
+itself on the control socket; with the certificate it gets there it asks over mutual TLS for those of its workloads
+(Istio's impersonation). Every identity has a keeper, a task of its own, so a workload that the CA refuses holds up
+nobody. A keeper renews at half of the life, retries with a bounded back-off, and looks at both clocks at least every
+30 seconds, so that a jump of either is noticed.
 
 What the CA answers is checked before it is believed: the chain must lead to a root that was pinned at the start, and
 its leaf must carry the identity that was asked for and the key that was made for it.
@@ -129,6 +130,10 @@ class Credentials:
         finally:
             self._tasks = None
 
+    def adopt(self, credential: Credential) -> None:
+        """Goes on with a credential of the agent that an earlier run of it obtained, until it is to be renewed."""
+        self._renewed(self._agent, credential)
+
     def hold(self, identity: SpiffeId) -> None:
         """Begins to keep a credential for `identity`."""
         if identity not in self._workloads and identity != self._agent.identity:
@@ -153,6 +158,11 @@ class Credentials:
         keeper = self._keeper(identity)
         if keeper is not None and keeper.n_failures:
             self._hurry(keeper)
+
+    @property
+    def pinned(self) -> TrustBundle:
+        """The roots that are believed."""
+        return self._pinned
 
     @property
     def agent(self) -> Credential | None:

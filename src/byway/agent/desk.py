@@ -22,6 +22,7 @@ from byway.authority.attestation import Unattested, mutual_tls_caller
 from byway.base.clock import Clock
 from byway.base.digest import digest
 from byway.base.errors import FaultError, UsageError
+from byway.identity.certificate import CertificateFacts
 from byway.identity.roles import agent_id
 from byway.identity.spiffe import TrustDomain
 
@@ -43,8 +44,9 @@ class NotAnswered(FaultError):
 class _Agent:
     """One connected agent."""
 
-    def __init__(self, node: str, context: Any) -> None:
+    def __init__(self, node: str, context: Any, certificate: CertificateFacts | None) -> None:
         self.node = node
+        self.certificate = certificate
         self.context = context
         self.workloads: tuple[WorkloadReport, ...] = ()
         self.questions: dict[int, asyncio.Future[bytes]] = {}
@@ -99,6 +101,10 @@ class AgentDesk:
         """The nodes whose agents are connected."""
         return tuple(sorted(self._agents))
 
+    def certificates(self) -> Mapping[str, CertificateFacts]:
+        """The certificates that connected agents came with, by node; a channel may outlive its own."""
+        return {node: agent.certificate for node, agent in self._agents.items() if agent.certificate}
+
     def publish_names(self, names: Mapping[str, str]) -> None:
         """Tells all agents the mesh's names (full name → virtual address), now and whenever one connects."""
         table = dict(names)
@@ -148,7 +154,7 @@ class AgentDesk:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not an agent of this mesh")
         if not isinstance(hello, Hello) or hello.node != caller.node:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the certificate names another node")
-        await self._attend(_Agent(caller.node, context))
+        await self._attend(_Agent(caller.node, context, caller.certificate))
 
     async def _attend(self, agent: _Agent) -> None:
         former = self._agents.get(agent.node)

@@ -27,7 +27,8 @@ class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkloadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload instance as its agent sees it; `expires` is the certificate's end in ISO 8601, empty without one.
+    """One workload instance as its agent sees it; `begins` and `expires` are its certificate's times in ISO 8601 and
+    `serial` its number in hexadecimal, empty without one.
 
     No `envoy`: the application is a client of the mesh by its gRPC library.
     """
@@ -39,7 +40,9 @@ class WorkloadReport(msgspec.Struct, frozen=True, kw_only=True):
     proxy_id: str
     envoy: ProcessReport | None = None
     application: ProcessReport | None = None
+    begins: str = ""
     expires: str = ""
+    serial: str = ""
     fault: str = ""
 
     @property

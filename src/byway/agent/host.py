@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from byway.agent import api, launch, lifecycle, teardown
+from byway.agent import api, launch, lifecycle, own_credential, teardown
 from byway.agent.bodies import DnsBody, proxy_user
 from byway.agent.bootstrap import ProxyLimits
 from byway.agent.control import ControlLink
@@ -38,6 +38,7 @@ from byway.agent.workload import Means, Workload
 from byway.base.clock import Clock
 from byway.base.errors import FaultError, UsageError
 from byway.identity.bundle import trust_bundle
+from byway.identity.roles import agent_id
 from byway.identity.spiffe import TrustDomain
 
 _ROOT_WAIT_S: Final = 60.0
@@ -164,6 +165,7 @@ class HostAgent:
             workload = self.workloads[planned.instance] = Workload(planned, means, uplink)
             credentials.hold(workload.identity)
         credentials.subscribe(self._rotate)
+        credentials.subscribe(self._keep)
         agent_uplink = Uplink(self._servers, lambda: credentials.agent)
         credentials.subscribe(lambda _: agent_uplink.credential_arrived())
         self._link = ControlLink(
@@ -173,6 +175,7 @@ class HostAgent:
             on_names=self._take_names,
             chance=self._chance,
         )
+        self._resume(credentials)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(credentials.run())
@@ -205,6 +208,17 @@ class HostAgent:
             wished_s=settings.certificate_life_s,
         )
         return credentials
+
+    def _resume(self, credentials: Credentials) -> None:
+        """Goes on with the credential of an earlier run, once all who want to hear of it listen."""
+        trust_domain, now = TrustDomain(self.plan.trust_domain), self._clock.now()
+        kept = own_credential.kept(self.layout.credential, self.plan.node, trust_domain, credentials.pinned, now)
+        if kept is not None:
+            credentials.adopt(kept)
+
+    def _keep(self, credential: Credential) -> None:
+        if credential.identity == agent_id(TrustDomain(self.plan.trust_domain)):
+            own_credential.keep(self.layout.credential, credential)
 
     def _current(self, credentials: Credentials, instance: str) -> Callable[[], Credential | None]:
         return lambda: credentials.current(self.workloads[instance].identity)

@@ -50,10 +50,13 @@ class GrpcIssuer:
         try:
             async with grpc.aio.insecure_channel(f"unix:{self._control_socket}") as channel:
                 return await self._call(channel, CertificateRequest(csr_pem, wished_s, {NODE: node}))
-        except NotIssued:
+        except NotIssued as fault:
             self._agent = self._own()
             if self._agent is None:
-                raise
+                raise NotIssued(
+                    f"{fault} (an agent has its first certificate from a control plane of its own host: start one with "
+                    f"byway serve --state {self._control_socket.parent})"
+                ) from fault
         return await self._asked(CertificateRequest(csr_pem, wished_s, {}))
 
     async def impersonate(self, csr_pem: bytes, target: SpiffeId, agent: Credential, wished_s: int) -> tuple[str, ...]:

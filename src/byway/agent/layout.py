@@ -105,6 +105,11 @@ class Layout(msgspec.Struct, frozen=True):
         """What such a process prints."""
         return self.run / f".{process}.log"
 
+    @property
+    def credential(self) -> Path:
+        """The agent's own credential, kept across its restarts."""
+        return self.run / ".agent.credential"
+
     def workload(self, instance: str) -> WorkloadLayout:
         """The files of one workload."""
         return WorkloadLayout(self.run / instance)

@@ -30,6 +30,7 @@ from byway.agent.supervision import Body, Supervisor, process_report
 from byway.agent.uplink import Uplink
 from byway.agent.workload_socket import WorkloadSocket
 from byway.base.clock import Clock
+from byway.identity.certificate import CertificateFacts
 from byway.identity.spiffe import SpiffeId, workload_id
 
 _LOG_PERIOD_S: Final = 5.0
@@ -58,7 +59,7 @@ class Workload:
         self.layout = means.layout.workload(workload.instance)
         self._means = means
         self._uplink = uplink
-        self._expires = ""
+        self._certificate: CertificateFacts | None = None
         self._is_ending = False
         self._is_open = asyncio.Event()
         self._client: ClientFiles | None = None
@@ -105,7 +106,7 @@ class Workload:
 
     def rotate(self, credential: Credential) -> None:
         """Takes a new certificate into use."""
-        self._expires = credential.facts.not_after.isoformat()
+        self._certificate = credential.facts
         self.socket.rotate(credential)
         if self._client is not None:
             self._client.rotate(credential)
@@ -181,7 +182,7 @@ class Workload:
     def report(self, fault: str) -> WorkloadReport:
         """The workload's state as it is told to the control plane."""
         application = process_report(self.application) if self.application else None
-        refusal = self.socket.refusal
+        refusal, certificate = self.socket.refusal, self._certificate
         return WorkloadReport(
             instance=self.plan.instance,
             workload=self.plan.workload,
@@ -190,7 +191,9 @@ class Workload:
             proxy_id=self.plan.proxy_id,
             envoy=process_report(self.envoy) if self.envoy else None,
             application=application,
-            expires=self._expires,
+            begins=certificate.not_before.isoformat() if certificate else "",
+            expires=certificate.not_after.isoformat() if certificate else "",
+            serial=certificate.serial if certificate else "",
             fault=f"Envoy refused a secret: {refusal.message}" if refusal else fault,
         )
 

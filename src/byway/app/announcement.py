@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from byway.agent.plan import Plan
 from byway.app.meshfile import Description
 from byway.app.readiness import Lack
 from byway.app.settings import LocalSettings
@@ -25,9 +26,15 @@ _DEFAULT_ADMIN = "127.0.0.1:15014"
 _MOST_NAMED = 6
 
 
-def starting(mesh: str, n_workloads: int, interception: str) -> None:
+def starting(mesh: str, plan: Plan, interception: str) -> None:
     """The first words."""
-    _say(f"Starting mesh {mesh}: {n_workloads} workload instances, each with its own Envoy and identity …")
+    n, n_envoys = len(plan.workloads), sum(workload.kind != "grpc" for workload in plan.workloads)
+    own = (
+        "each with its own Envoy and identity"
+        if n == n_envoys
+        else f"each with its own identity, {n_envoys} with Envoy"
+    )
+    _say(f"Starting mesh {mesh}: {n} workload instance{'' if n == 1 else 's'}, {own} …")
     if interception == "explicit":
         _say(_LOST.format(remedy="Run it as root" if os.geteuid() else "Run it without `--proxy explicit`"))
 
@@ -45,9 +52,10 @@ def ready(
     """It runs: where it is, what is missing, and what to try next."""
     services = description.file.services
     n_ready = len(services) - len({lack.service for lack in lacks} & set(services))
-    n_proxies = sum(v.instances for s in services.values() for v in s.all_versions.values())
+    n_proxies = sum(v.instances for s in services.values() if s.proxy != "grpc" for v in s.all_versions.values())
     n_proxies += len(description.file.gateways)
-    _say(f"\n{n_ready}/{len(services)} services are ready ({n_proxies} proxies) after {seconds:.0f} s.\n")
+    proxies = f"{n_proxies} {'proxy' if n_proxies == 1 else 'proxies'}"
+    _say(f"\n{n_ready}/{len(services)} services are ready ({proxies}) after {seconds:.0f} s.\n")
     for lack in lacks:
         _say(f"  missing         {lack} (its log: {state}/run/{lack.workload.instance}/app.log)")
     for gateway in description.file.gateways.values():

@@ -33,6 +33,8 @@ from byway.app.serving import HttpServer, address_parts, ended_by_signals, owner
 from byway.app.settings import ControlPlaneSettings
 from byway.app.staging import Staging
 from byway.app.standing import Standing
+from byway.app.state import keep_admin
+from byway.app.tenure import only_control_plane
 from byway.app.turns import OTHERS_S
 from byway.app.writing import Writer
 from byway.authority.authority import Authority
@@ -91,6 +93,7 @@ class ControlPlane:
         stop = stop or asyncio.Event()
         private_directory(self._state)
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(only_control_plane(self._state))
             stack.enter_context(ended_by_signals(stop))
             stack.enter_context(owner_watched(self._settings.owner_pid, stop))
             tasks = await stack.enter_async_context(_ended_tasks())
@@ -100,7 +103,9 @@ class ControlPlane:
     async def _open(self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]]) -> None:
         settings = self._settings
         now = self._clock.now()
-        origin = await opened_origin(self._state, settings.store, settings.ca, self._trust_domain, now)
+        origin = await opened_origin(
+            self._state, settings.store, settings.ca, self._trust_domain, now, mesh=settings.mesh
+        )
         stack.push_async_callback(origin.source.close)
         life_s = int(settings.certificate_life_s) or 86_400
         authority = Authority(
@@ -123,12 +128,13 @@ class ControlPlane:
             desk=self.desk,
             authority=authority,
             standing=Standing(self.database, self.world, self.catalogue, self.hub, writer.quarantine),
+            away_since=origin.away_since,
         )
         tasks.append(asyncio.create_task(self.hub.run(), name="hub"))
         tasks.append(asyncio.create_task(self._tidy(), name="tidy"))
         learning = self.prewarm.run(self.observatory.windows, self.catalogue.settled)
         tasks.append(asyncio.create_task(learning, name="prewarm"))
-        await self._open_doors(stack, tasks, authority, mesh)
+        await self._open_doors(stack, tasks, authority, mesh, origin.name)
         mesh.is_ready = True
 
     async def _filled(
@@ -150,7 +156,9 @@ class ControlPlane:
             self.desk.publish_names,
             Staging(self.hub, self.observatory.windows, self._clock, self._workload),
         )
-        inspection = Inspection(self.world, proposals, writer.quarantine, self._clock, self._state / "proofs.json")
+        inspection = Inspection(
+            self.world, origin.source, proposals, writer.quarantine, self._clock, self._state / "proofs.json"
+        )
         writer.following.check = origin.check
         proposals.is_shared = bool(self._settings.store)
         writer.turns.others_s = OTHERS_S if proposals.is_shared else 0.0
@@ -164,7 +172,12 @@ class ControlPlane:
         return writer
 
     async def _open_doors(
-        self, stack: contextlib.AsyncExitStack, tasks: list[asyncio.Task[None]], authority: Authority, mesh: Mesh
+        self,
+        stack: contextlib.AsyncExitStack,
+        tasks: list[asyncio.Task[None]],
+        authority: Authority,
+        mesh: Mesh,
+        store: str,
     ) -> None:
         settings = self._settings
         service = CertificateService(authority, self._may_impersonate)
@@ -189,9 +202,16 @@ class ControlPlane:
         host, port = address_parts(settings.admin)
         door = Door(token=self._token(), is_loopback=host in ("127.0.0.1", "::1", "localhost"))
         app = admin_app(mesh, self.observatory, door, providers=(lambda: self._metrics(authority, mesh),))
-        http = HttpServer(app, host, port)
+        http = HttpServer(app, host, port, lambda: self._tell(store))
         tasks.append(asyncio.create_task(_served(http, settings.admin), name="admin"))
         stack.callback(setattr, http, "should_exit", True)
+
+    def _tell(self, store: str) -> None:
+        """It is up: the command line is told where, and whoever started it by hand; a local mesh says so itself."""
+        settings = self._settings
+        keep_admin(self._state, settings.admin)
+        if not settings.owner_pid:
+            print(f"serving: xDS {settings.xds}, admin http://{settings.admin}, {store}", flush=True)  # noqa: T201
 
     def _token(self) -> str:
         path = self._state / "token"
@@ -234,6 +254,7 @@ class ControlPlane:
         yield _metric("byway_resources", "gauge", "Resources of the mesh.", len(self.world))
         held = "Resources that are not in force as they are stored."
         yield _metric("byway_quarantined_resources", "gauge", held, mesh.n_quarantined)
+        yield _metric("byway_store_up", "gauge", "Whether what is written can be stored.", mesh.store().is_up)
         yield _metric("byway_queries_held", "gauge", "Results that are held.", sum(s.n_memos for s in statistics))
         yield _metric(
             "byway_queries_computed_total", "counter", "Queries that ran.", sum(s.n_computed for s in statistics)
@@ -268,7 +289,7 @@ async def _load(source: Source, inspection: Inspection, by: str) -> int:
     snapshot = await source.load()
     for diagnostic in snapshot.diagnostics:
         _log.error("stored document unreadable", diagnostic=str(diagnostic))
-    n_resources = inspection.load(snapshot.documents, by)
+    n_resources = inspection.load(snapshot, by)
     set_aside()
     _log.info("resources loaded", n=n_resources)
     return snapshot.revision

@@ -12,16 +12,17 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
 from typing import Final
 
+import msgspec
 import structlog
 
 from byway.ads.hub import Hub
-from byway.app.intake import Incoming, incoming
+from byway.app.intake import Incoming, identity, incoming
+from byway.app.losses import losses
 from byway.app.nametable import NameTable
 from byway.app.proposal import Judged
 from byway.app.quarantine import Quarantine
 from byway.app.turns import Turns
 from byway.base.errors import BywayError
-from byway.kinds.decode import resource_id
 from byway.kinds.document import Document
 from byway.kinds.registry import KINDS
 from byway.kinds.resource import ResourceId
@@ -82,6 +83,9 @@ class Following:
             except StoreFault as fault:
                 _log.warning("source cannot be followed; trying again", reason=str(fault))
                 await asyncio.sleep(_PAUSE_S)
+            except Exception:  # noqa: BLE001 - what somebody else has written ends no control plane
+                _log.exception("change of another control plane cannot be taken")
+                await asyncio.sleep(_PAUSE_S)
 
     async def commit(self, change: Change) -> None:
         """Stores a change that the world has; raises `RevisionConflict` where somebody else was first."""
@@ -141,16 +145,20 @@ class Following:
     async def _load(self) -> None:
         await self.check()
         snapshot = await self._source.load()
-        stored: set[ResourceId | None] = set()
+        stored: set[ResourceId] = set(snapshot.damaged)
         different: list[Document] = []
+        ids: list[ResourceId] = []
         for n, document in enumerate(snapshot.documents):  # each is read as it is taken: all at once would fill memory
-            identifier = resource_id(document)
-            stored.add(identifier)
-            if self._differs(identifier, document):
+            named = identity(document)
+            kept = snapshot.ids[n] if snapshot.ids else named
+            stored |= {named, kept}
+            if self._differs(named, document):
                 different.append(document)
+                ids.append(kept)
             if n % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # let the streams have their turn
-        found = await asyncio.to_thread(incoming, different)
+        found = await asyncio.to_thread(incoming, different, ids)
+        found = msgspec.structs.replace(found, unreadable=(*found.unreadable, *losses(snapshot.damaged)))
         here = [resource.id for kind in KINDS for resource in self._world.resources(kind.name)]
         removes = [i for i in (*here, *(held.id for held in self._quarantine.held())) if i not in stored]
         n_put = len(found.resources)
@@ -177,6 +185,6 @@ class Following:
         self._names.publish_of(stands)
         self._hub.publish(verdict.changed)
 
-    def _differs(self, identifier: ResourceId | None, document: Document) -> bool:
-        here = self._world.resource(identifier) if identifier else None
+    def _differs(self, resource_id: ResourceId, document: Document) -> bool:
+        here = self._world.resource(resource_id)
         return here is None or here.document.body != document.body

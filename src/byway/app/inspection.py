@@ -10,7 +10,7 @@ numbers that their own decoding has judged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -18,17 +18,18 @@ from typing import Final
 import msgspec
 import structlog
 
-from byway.app.intake import Incoming, incoming
-from byway.app.proposal import Judged, Proposals
+from byway.app.intake import Incoming, identity, incoming, readable
+from byway.app.losses import losses
+from byway.app.proposal import Judged, Proposals, both
 from byway.app.quarantine import Held, Quarantine
+from byway.app.recall import earlier
 from byway.authority.private_files import write_atomically
 from byway.base.clock import Clock
 from byway.base.digest import digest
 from byway.base.errors import FaultError
 from byway.base.json import decoded
-from byway.kinds.decode import decode, resource_id
-from byway.kinds.document import Document
 from byway.kinds.resource import Resource, ResourceId
+from byway.sources.source import Snapshot, Source
 from byway.world.change import Change
 from byway.world.host import World
 
@@ -55,14 +56,19 @@ class _Remembered(msgspec.Struct, frozen=True):
 class Inspection:
     """See the module. `by` names this Byway and its Envoy."""
 
-    def __init__(self, world: World, proposals: Proposals, quarantine: Quarantine, clock: Clock, path: Path) -> None:
+    def __init__(
+        self, world: World, source: Source, proposals: Proposals, quarantine: Quarantine, clock: Clock, path: Path
+    ) -> None:
         self.by = ""
         self._world = world
+        self._source = source
         self._proposals = proposals
         self._quarantine = quarantine
         self._clock = clock
         self._path = path
         self._unproved: dict[ResourceId, str] = {}
+        self._revision = 0
+        self._lost: set[ResourceId] = set()  # held as they were loaded: their last good version may be in the store
         self._n_kept = 0
         self._kept_at = clock.monotonic()
 
@@ -71,20 +77,24 @@ class Inspection:
         """How many objects are still to be looked at."""
         return len(self._unproved)
 
-    def load(self, documents: Iterable[Document], by: str) -> int:
-        """Fills the world; how many objects are in it now."""
+    def load(self, snapshot: Snapshot, by: str) -> int:
+        """Fills the world; how many objects are in it now. Those that are damaged in the store are held."""
         self.by = by
-        stored = list(documents)
-        found = incoming(stored)
+        self._revision = snapshot.revision
+        stored = list(snapshot.documents)
+        ids = snapshot.ids or tuple(identity(document) for document in stored)
+        found = incoming(stored, ids)
         remembered = self._remembered()
-        by_id = {i: document for document in stored if (i := resource_id(document)) is not None}
+        unreadable = (*found.unreadable, *losses(snapshot.damaged))
+        by_id = dict(zip(ids, stored, strict=True))
+        by_id |= {unread.id: unread.document for unread in unreadable}
         good = self._quarantine.restore(remembered.held, by_id)
         is_free = [r for r in found.resources if not self._quarantine.is_held(r.id)]
         self._world.apply(Change((*is_free, *good)))
-        for unread in found.unreadable:
+        for unread in unreadable:
             if not self._quarantine.is_held(unread.id):
                 self._quarantine.hold_unread(unread)
-        self._quarantine.stand_in()
+        self._lost = {held.id for held in self._quarantine.held() if held.is_bereft}
         known = remembered.proved if remembered.by == by else frozenset()
         marks = {r.id: digest(r.written) for kind in PROVED for r in is_free if r.id.kind == kind}
         self._unproved = {i: mark for i, mark in marks.items() if mark not in known}
@@ -118,14 +128,23 @@ class Inspection:
         kept = _Remembered(self.by, frozenset(digest(r.written) for r in resources), self._quarantine.held())
         try:
             await asyncio.to_thread(write_atomically, self._path, msgspec.json.encode(kept), 0o600)
-        except FaultError as fault:
+        except (FaultError, RecursionError) as fault:
             _log.warning("proofs are not kept", fault=str(fault))
 
     async def _prove(self) -> Judged:
-        """Proves some of what is left; who may not stand is held, with nothing of it in force."""
+        """Proves some of what is left; who may not stand is held, at its last good version in the source's history."""
+        verdict = await self._proved()
+        self._lost |= {left.id for left in verdict.left_out}
+        lost = {held.id for held in self._quarantine.held() if held.is_bereft and held.id in self._lost}
+        self._lost.clear()
+        if not lost:
+            return verdict
+        return both(verdict, await self._quarantine.recover(await earlier(self._source, self._revision, lost)))
+
+    async def _proved(self) -> Judged:
         again = [held for held in self._quarantine.held() if self._unproved.pop(held.id, None) is not None]
         if again:
-            tried = (decode(held.document).value for held in again)
+            tried = (readable(held.document) for held in again)
             return await self._quarantine.take(Incoming(tuple(r for r in tried if r is not None)))
         ids = list(islice(self._unproved, _AT_ONCE))
         marks = {i: self._unproved.pop(i) for i in ids}

@@ -38,7 +38,16 @@ from byway.app.readiness import Lack, lacks
 from byway.app.serving import ended_by_signals
 from byway.app.settings import AgentSettings, ControlPlaneSettings, LocalSettings
 from byway.app.state import default_state
-from byway.app.tenure import end_supervisor, forget, keep_logs, kept_logs, only_supervisor, remove_former, scratch
+from byway.app.tenure import (
+    control_plane,
+    end_supervisor,
+    forget,
+    keep_logs,
+    kept_logs,
+    only_supervisor,
+    remove_former,
+    scratch,
+)
 from byway.authority.private_files import private_directory
 from byway.base.diagnostics import Derived
 from byway.base.errors import BywayError, FaultError, UsageError
@@ -67,11 +76,15 @@ def run_local(settings: LocalSettings) -> int:
         raise FaultError(f"{place}: {error.strerror or error} (mend it, or choose another --state)") from error
 
 
-def down(state: str) -> None:
-    """Ends whatever runs of the mesh in `state` and removes what it left on this machine."""
+def down(state: str) -> int:
+    """Ends what runs of the mesh in `state` and removes what it left on this machine.
+
+    The control plane that was started by hand (`byway serve`) and still serves, 0 where none does.
+    """
     folder = Path(state)
     end_supervisor(folder)
     remove_former(folder)
+    return control_plane(folder)
 
 
 class _LocalMesh:
@@ -115,7 +128,7 @@ class _LocalMesh:
                 raise
             if self._is_demo:
                 _forget_resources(self.state)
-            announcement.starting(self._mesh, len(drawn.plan.workloads), self._interception)
+            announcement.starting(self._mesh, drawn.plan, self._interception)
             return await self._ran(drawn, began)
 
     async def _ran(self, drawn: Blueprint, began: float) -> int:
@@ -255,7 +268,7 @@ class _LocalMesh:
             admin=settings.admin,
             xds=settings.xds,
             certificate_life_s=settings.certificate_life_s,
-            # A fleet to look at is traced whole; a user's own mesh as Istio does it.
+            # A fleet to look at is traced whole; a user's own mesh once its MeshConfig says so.
             sampling=100.0 if self._is_demo else 0.0,
             owner_pid=os.getpid(),
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from byway import __version__
 from byway.admin.port import (
@@ -18,17 +20,20 @@ from byway.admin.port import (
     Readiness,
     Section,
     SourceText,
+    StoreReport,
     Target,
     Trouble,
     VersionReport,
 )
 from byway.ads.hub import Hub
 from byway.agent.desk import AgentDesk
+from byway.app.certificates import leaves, moment
+from byway.app.kindname import kind_named
 from byway.app.proxies import proxy_status
 from byway.app.standing import Standing
-from byway.app.writing import Writer, kind_named, resource_ids
+from byway.app.writing import Writer, resource_ids
 from byway.authority.authority import Authority
-from byway.base.diagnostics import Diagnostic
+from byway.base.diagnostics import Diagnostic, Severity
 from byway.base.json import decoded
 from byway.derive.lowered import mesh_defaults, workload_of
 from byway.engine import Database
@@ -61,6 +66,7 @@ class Mesh:
         desk: AgentDesk,
         authority: Authority,
         standing: Standing,
+        away_since: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._name = name
         self._is_shared = is_shared
@@ -72,6 +78,7 @@ class Mesh:
         self._desk = desk
         self._authority = authority
         self._standing = standing
+        self._away_since = away_since
         self.is_ready = False
 
     async def apply(
@@ -84,15 +91,18 @@ class Mesh:
         keep_going: bool = False,
     ) -> Outcome:
         """Takes the documents of all files or of none, by stages where `bake_s` is given."""
-        return await self._writer.apply(sources, namespace, dry_run=dry_run, bake_s=bake_s, keep_going=keep_going)
+        outcome = await self._writer.apply(sources, namespace, dry_run=dry_run, bake_s=bake_s, keep_going=keep_going)
+        return self._told(outcome, dry_run=dry_run)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Deletes the resources that the documents name."""
-        return await self._writer.delete(sources, namespace, dry_run=dry_run)
+        return self._told(await self._writer.delete(sources, namespace, dry_run=dry_run), dry_run=dry_run)
 
     async def delete_named(self, targets: tuple[Target, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Deletes resources by kind and name."""
-        return await self._writer.delete_ids(resource_ids(targets, namespace), dry_run=dry_run)
+        held = {held.id for held in self._writer.quarantine.held()}
+        outcome = await self._writer.delete_ids(resource_ids(targets, namespace, held), dry_run=dry_run)
+        return self._told(outcome, dry_run=dry_run)
 
     async def resources(self, kind: str, namespace: str | None, name: str | None) -> tuple[Mapping[str, Any], ...]:
         """The bodies of a kind's resources as they were written, with their status."""
@@ -103,6 +113,11 @@ class Mesh:
             scope = "" if known.is_mesh_wide else f" in {where}"
             raise NotFoundError(f"there is no {known.name} {name}{scope} (see `byway get {kind}`)")
         return found
+
+    def store(self) -> StoreReport:
+        """Whether what is written can be stored."""
+        since = self._away_since()
+        return StoreReport(is_up=since is None, away_since=moment(since) if since else "")
 
     @property
     def n_quarantined(self) -> int:
@@ -138,6 +153,10 @@ class Mesh:
     async def proxy_config(self, target: str, section: Section) -> Any:
         """What that Envoy really holds."""
         instance = self._instance(target)
+        if self._is_shared and instance not in self._desk.states():
+            raise NotFoundError(
+                f"the agent of {instance} is not at this control plane (ask the others of the mesh, by --server)"
+            )
         if section == "endpoints":
             return decoded(await self._desk.ask(instance, "/clusters?format=json"))
         dump = decoded(await self._desk.ask(instance, "/config_dump"))
@@ -145,31 +164,19 @@ class Mesh:
 
     async def certs(self) -> tuple[CertificateStatus, ...]:
         """Every leaf in use and every root."""
-        now = self._authority.clock.now()
-        identities = {report.identity: report for report in self._desk.states().values()}
-        leaves = [
-            CertificateStatus(
-                kind="leaf",
-                identity=issued.identity,
-                instance=identities[issued.identity].instance if issued.identity in identities else "",
-                serial=issued.serial,
-                not_before=_time(issued.issued_at),
-                not_after=_time(issued.not_after),
-                n_rotations=self._authority.log.n_rotations(issued),
-            )
-            for issued in self._authority.log.current(now)
-        ]
+        authority, desk = self._authority, self._desk
+        found = leaves(authority.log, desk.states().values(), desk.certificates(), authority.clock.now())
         roots = [
             CertificateStatus(
                 kind="root",
                 identity=f"spiffe://{self._authority.trust_domain}",
                 serial=f"{root.serial_number:x}",
-                not_before=_time(root.not_valid_before_utc),
-                not_after=_time(root.not_valid_after_utc),
+                not_before=moment(root.not_valid_before_utc),
+                not_after=moment(root.not_valid_after_utc),
             )
             for root in self._authority.bundle.certificates
         ]
-        return (*leaves, *roots)
+        return (*found, *roots)
 
     async def prometheus_targets(self) -> tuple[PrometheusTarget, ...]:
         """The control plane itself: it shows what all proxies report, added up."""
@@ -210,6 +217,22 @@ class Mesh:
             root_namespace=mesh.root_namespace,
         )
 
+    def _told(self, outcome: Outcome, *, dry_run: bool) -> Outcome:
+        """With what only the mesh as a whole knows: that its store is away, and that proxies may be elsewhere."""
+        if outcome.rollout and self._is_shared:
+            rollout = msgspec.structs.replace(outcome.rollout, may_be_elsewhere=True)
+            return msgspec.structs.replace(outcome, rollout=rollout)
+        since = self.store().away_since
+        if not (dry_run and since):
+            return outcome
+        warning = Diagnostic(
+            severity=Severity.WARNING,
+            code="store-away",
+            message=f"the store is away since {since}: this would be refused now",
+            hint="see that PostgreSQL runs and lets this host in",
+        )
+        return msgspec.structs.replace(outcome, diagnostics=(*outcome.diagnostics, warning))
+
     def _workloads(self) -> list[Workload]:
         entries = self._world.resources("WorkloadEntry")
         found = (workload_of(self._database, entry.id) for entry in entries)
@@ -223,7 +246,3 @@ class Mesh:
                 if target in (name, f"{name}.{workload.namespace}"):
                     return workload.instance
         raise NotFoundError(f"there is no workload {target} (see `byway status`)")
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

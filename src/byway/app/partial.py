@@ -20,9 +20,17 @@ def answered(
 ) -> Outcome:
     """The answer to a write as it was judged, before anything is done."""
     is_wrong = any(d.severity is Severity.ERROR for d in diagnostics)
-    if is_wrong and not (keep_going and verdict.is_accepted_in_part):
+    told = reported(changes, verdict.left_out)
+    stands = verdict.is_sound_without_left_out and any(change.action != "left out" for change in told)
+    if is_wrong and not (keep_going and stands):
         return Outcome(diagnostics=(*diagnostics, *others_fine(verdict.change)))
-    return Outcome(diagnostics=diagnostics, changes=reported(changes, verdict.left_out), is_partial=is_wrong)
+    return Outcome(diagnostics=diagnostics, changes=told, is_partial=is_wrong)
+
+
+def missing(named: Iterable[ResourceId], changes: Iterable[Reported]) -> tuple[Reported, ...]:
+    """What was named and is not among the changes: it could not be read or admitted, and is left out."""
+    there = {ResourceId(c.kind, c.namespace, c.name) for c in changes}
+    return tuple(Reported(i.kind, i.namespace, i.name, "left out") for i in named if i not in there)
 
 
 def others_fine(fine: Change) -> tuple[Diagnostic, ...]:

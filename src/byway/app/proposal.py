@@ -58,10 +58,24 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         return all(d.severity is not Severity.ERROR for d in self.diagnostics)
 
     @property
-    def is_accepted_in_part(self) -> bool:
-        """Whether something may stand, and for all that is wrong something was left out."""
+    def is_sound_without_left_out(self) -> bool:
+        """Whether for all that is wrong something was left out."""
         errors = {d.subject for d in self.diagnostics if d.severity is Severity.ERROR}
-        return bool(self.change.ids) and errors <= {str(out.id) for out in self.left_out}
+        return errors <= {str(out.id) for out in self.left_out}
+
+
+NOTHING: Final = Judged(diagnostics=(), change=Change(), changed=frozenset())
+
+
+def both(one: Judged, other: Judged) -> Judged:
+    """Two verdicts, of one after the other, as one."""
+    return Judged(
+        diagnostics=(*one.diagnostics, *other.diagnostics),
+        change=Change((*one.change.puts, *other.change.puts), (*one.change.removes, *other.change.removes)),
+        changed=one.changed | other.changed,
+        left_out=(*one.left_out, *other.left_out),
+        moved={**other.moved, **one.moved},
+    )
 
 
 class Proposals:

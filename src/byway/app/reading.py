@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from byway.admin.port import SourceText
+from byway.app.intake import identity
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.kinds.decode import decode, resource_id
 from byway.kinds.document import Document
@@ -21,10 +22,11 @@ _IDENTITY = ("name", "namespace")
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What a write holds: resources, and what was found in their text."""
+    """What a write holds: resources, those that cannot be read, and what was found in their text."""
 
     resources: tuple[Resource, ...]
     diagnostics: tuple[Diagnostic, ...]
+    unreadable: tuple[ResourceId, ...] = ()
 
     @property
     def is_usable(self) -> bool:
@@ -47,6 +49,7 @@ class Named(msgspec.Struct, frozen=True):
 def read(sources: Sequence[SourceText], namespace: str) -> Read:
     """The resources in some files, all mistakes of all files together."""
     found: dict[ResourceId, Resource] = {}
+    unreadable: list[ResourceId | None] = []
     diagnostics: list[Diagnostic] = []
     for source in sources:
         parsed = documents(source.text, source.file)
@@ -58,13 +61,19 @@ def read(sources: Sequence[SourceText], namespace: str) -> Read:
             if decoded.value is not None:
                 diagnostics.extend(_twice(decoded.value, found))
                 found.setdefault(decoded.value.id, decoded.value)
+            elif not _is_usable(decoded.diagnostics):
+                unreadable.append(resource_id(document, namespace))
     if not found and not diagnostics:
         diagnostics.append(_empty(sources))
-    return Read(tuple(found.values()), tuple(diagnostics))
+    lost = tuple(dict.fromkeys(i for i in unreadable if i is not None and i not in found))
+    return Read(tuple(found.values()), tuple(diagnostics), lost)
 
 
-def named(sources: Sequence[SourceText], namespace: str) -> Named:
-    """The resources that some files name; what else is written in them is not judged."""
+def named(sources: Sequence[SourceText], namespace: str, held: Mapping[ResourceId, Document] = {}) -> Named:
+    """The resources that some files name; what else is written in them is not judged.
+
+    Of what is `held` in quarantine the kind may be unknown, and the name one that cannot be written.
+    """
     found: dict[ResourceId, Document] = {}
     diagnostics: list[Diagnostic] = []
     for source in sources:
@@ -72,6 +81,10 @@ def named(sources: Sequence[SourceText], namespace: str) -> Named:
         diagnostics.extend(parsed.diagnostics)
         for document in parsed.value:
             identifier = resource_id(document, namespace)
+            strange = _held(document, identifier, namespace, held)
+            if strange is not None:
+                found.setdefault(strange, document)
+                continue
             if identifier is None:
                 diagnostics.extend(decode(document, namespace).diagnostics)
                 continue
@@ -80,6 +93,16 @@ def named(sources: Sequence[SourceText], namespace: str) -> Named:
     if not found and not diagnostics:
         diagnostics.append(_empty(sources))
     return Named(found, tuple(diagnostics))
+
+
+def _held(
+    document: Document, identifier: ResourceId | None, namespace: str, held: Mapping[ResourceId, Document]
+) -> ResourceId | None:
+    """Which of those held it names, by what it says or, where it says nothing that could be read, by being the same."""
+    wanted = (identifier, identity(document), identity(document, namespace))
+    return next((i for i in wanted if i in held), None) or next(
+        (i for i, stored in held.items() if identifier is None and stored.body == document.body), None
+    )
 
 
 def _misnamed(document: Document, identifier: ResourceId, namespace: str) -> tuple[Diagnostic, ...]:

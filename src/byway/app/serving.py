@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -25,7 +26,10 @@ _TOO_MUCH: Final = JSONResponse(
 class HttpServer(QuietServer):
     """The admin API's server, with its bounds; what asks for its health is answered beyond them."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, is_up: Callable[[], None] = lambda: None) -> None:
+        """`is_up` is called once it listens."""
+        self._is_up = is_up
+
         async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
             is_too_much = len(self.server_state.connections) > _CONNECTION_LIMIT
             is_refused = is_too_much and scope["type"] == "http" and scope["path"] not in HEALTH_PATHS
@@ -42,6 +46,12 @@ class HttpServer(QuietServer):
             timeout_graceful_shutdown=2,
         )
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._is_up()
 
 
 @contextlib.contextmanager

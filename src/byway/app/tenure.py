@@ -1,4 +1,5 @@
-"""Which process runs the mesh of a state directory: one at a time, known by its pid as long as it holds a lock.
+"""Which process runs the mesh of a state directory, and which its control plane: each one at a time, known by its pid as
+long as it holds a lock.
 
 The lock ends with its holder, however that ends, so that a pid left behind by a killed one is never believed.
 """
@@ -20,25 +21,32 @@ from byway.agent.layout import Layout, private_directory
 from byway.base.errors import UsageError
 
 _RECORD: Final = "local.pid"
+_SERVING: Final = "serve.pid"
 _END_LIMIT_S: Final = 45.0
 
 
 @contextlib.contextmanager
 def only_supervisor(state: Path) -> Iterator[None]:
     """Holds `state` for this process; refuses while another process does."""
-    with (state / _RECORD).open("a+") as file:
-        if not _locked(file):
-            raise UsageError(f"this mesh runs already, from {state} (end it with `byway down --state {state}`)")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with _held(state / _RECORD, f"this mesh runs already, from {state} (end it with `byway down --state {state}`)"):
         yield
-        file.truncate(0)
+
+
+@contextlib.contextmanager
+def only_control_plane(state: Path) -> Iterator[None]:
+    """Holds `state` for this control plane; refuses while another one serves from it."""
+    with _held(state / _SERVING, f"a control plane serves from {state} already (give this one a --state of its own)"):
+        yield
+
+
+def control_plane(state: Path) -> int:
+    """The control plane that serves from `state`; 0 where none does."""
+    return _holder(state / _SERVING)
 
 
 def end_supervisor(state: Path) -> None:
     """Asks the process that holds `state` to end its mesh in order, and waits for it; kills one that does not."""
-    pid = _supervisor(state)
+    pid = _holder(state / _RECORD)
     if not pid:
         return
     try:
@@ -95,16 +103,30 @@ def remove_former(state: Path) -> None:
     """Removes all that an earlier run from `state` left on this machine, however it ended."""
     record = control_plane_record(state)
     teardown.end_recorded(record)
-    for path in (record, record.with_name(f"{record.name}.new"), state / "control.sock"):
+    for path in (record, record.with_name(f"{record.name}.new")):
         path.unlink(missing_ok=True)
+    if not control_plane(state):  # one that was started by hand goes on, and attests the next agent
+        (state / "control.sock").unlink(missing_ok=True)
     teardown.remove_everything(state)
     shutil.rmtree(scratch(state), ignore_errors=True)
 
 
-def _supervisor(state: Path) -> int:
-    """The process that holds `state`; 0 where none does."""
+@contextlib.contextmanager
+def _held(record: Path, complaint: str) -> Iterator[None]:
+    with record.open("a+") as file:
+        if not _locked(file):
+            raise UsageError(complaint)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _holder(record: Path) -> int:
+    """The process that holds a record; 0 where none does."""
     try:
-        with (state / _RECORD).open("r+") as file:
+        with record.open("r+") as file:
             text = file.read().strip()
             return 0 if _locked(file) or not text.isdigit() else int(text)
     except FileNotFoundError:

@@ -6,7 +6,7 @@ All documents of a write are taken or none. What is acknowledged is stored, prov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Collection, Set
 from typing import Literal
 
 import msgspec
@@ -16,8 +16,9 @@ from byway.admin.port import NotFoundError, Outcome, ProxyRefusal, RolloutReport
 from byway.ads.hub import Hub
 from byway.ads.rollout import Nack, Rollout, RolloutResult
 from byway.app.following import Following
+from byway.app.kindname import kind_named, plural
 from byway.app.nametable import NamesListener, NameTable
-from byway.app.partial import answered, without_refused
+from byway.app.partial import answered, missing, without_refused
 from byway.app.proposal import Judged, Proposals
 from byway.app.quarantine import Quarantine
 from byway.app.reading import named, read
@@ -30,9 +31,8 @@ from byway.engine import Database
 from byway.kinds.decode import decode
 from byway.kinds.document import Document
 from byway.kinds.kubernetes.service import HEADLESS
-from byway.kinds.registry import KINDS, Kind
 from byway.kinds.resource import Resource, ResourceId
-from byway.sources.admission import admitted
+from byway.sources.admission import addresses, admitted
 from byway.sources.errors import CommitRefused, RevisionConflict
 from byway.sources.source import Put, Source
 from byway.world.change import Change
@@ -41,26 +41,15 @@ from byway.world.host import World
 _ACK_LIMIT_S = 10.0
 _MOST_TRIES = 5
 """Where another control plane is first, what is there now is taken, and the change proposed again."""
-_SHORT_NAMES = {
-    "VirtualService": ("vs",),
-    "DestinationRule": ("dr",),
-    "Gateway": ("gw",),
-    "WorkloadEntry": ("we",),
-    "PeerAuthentication": ("pa",),
-    "AuthorizationPolicy": ("ap",),
-    "Service": ("svc",),
-    "ServiceAccount": ("sa",),
-    "Namespace": ("ns",),
-    "MeshConfig": ("mc",),
-}
 
 
 class _Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How a write is done; see `Writer.apply`."""
+    """How a write is done; see `Writer.apply`. `unreadable` is left out from the start."""
 
     dry_run: bool
     bake_s: float | None = None
     keep_going: bool = False
+    unreadable: tuple[ResourceId, ...] = ()
 
 
 class Writer:
@@ -103,13 +92,14 @@ class Writer:
         found = await asyncio.to_thread(read, sources, namespace)  # a long text must not hold up the streams
         if not found.is_usable and not (keep_going and found.resources):
             return Outcome(diagnostics=found.diagnostics)
-        manner = _Manner(dry_run=dry_run, bake_s=bake_s, keep_going=keep_going)
+        manner = _Manner(dry_run=dry_run, bake_s=bake_s, keep_going=keep_going, unreadable=found.unreadable)
         async with self._turn:
             return await self._write(found.resources, (), found.diagnostics, manner)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Removes the resources that some files name; one that is not there is no mistake."""
-        found = await asyncio.to_thread(named, sources, namespace)  # a long text must not hold up the streams
+        held = {held.id: held.document for held in self.quarantine.held()}
+        found = await asyncio.to_thread(named, sources, namespace, held)  # a long text must not hold up the streams
         if not found.is_usable:
             return Outcome(diagnostics=found.diagnostics)
         async with self._turn:
@@ -147,16 +137,13 @@ class Writer:
     ) -> Outcome:
         bake_s = manner.bake_s
         async with self.following.alone:
-            admitted_puts: tuple[Resource, ...] | None = None
-            while admitted_puts is None:
-                try:
-                    admitted_puts = self._admitted(puts)
-                except CommitRefused as refused:
-                    diagnostics = (*diagnostics, *refused.diagnostics)
-                    puts = without_refused(puts, refused.diagnostics) if manner.keep_going else ()
-                    if not puts:
-                        return Outcome(diagnostics=diagnostics)
+            named = (*(r.id for r in puts), *manner.unreadable)
+            admitted_puts, refused = self._admissible(puts, keep_going=manner.keep_going)
+            diagnostics = (*diagnostics, *refused)
+            if puts and not admitted_puts:
+                return Outcome(diagnostics=diagnostics)
             changes = (*(self._change(r) for r in admitted_puts), *(_reported(i, "deleted") for i in removes))
+            changes += missing(named, changes)
             asked = Change(tuple(r for r in admitted_puts if self._differs(r)), removes)
             verdict, undo = await self._proposals.judge(asked)
             change = verdict.change
@@ -244,15 +231,29 @@ class Writer:
             self._world.apply(undo.without(touched))
             return self._hub.publish(verdict.changed | frozenset(self._database.changed()))
 
+    def _admissible(
+        self, puts: tuple[Resource, ...], *, keep_going: bool
+    ) -> tuple[tuple[Resource, ...], tuple[Diagnostic, ...]]:
+        """What may be stored, as it will be, and what was found against the rest; nothing where all must be and cannot."""
+        found: tuple[Diagnostic, ...] = ()
+        while puts:
+            try:
+                return self._admitted(puts), found
+            except CommitRefused as refused:
+                found = (*found, *refused.diagnostics)
+                puts = without_refused(puts, refused.diagnostics) if keep_going else ()
+        return (), found
+
     def _admitted(self, puts: tuple[Resource, ...]) -> tuple[Resource, ...]:
-        """The resources as they will be stored: every Service has its address."""
+        """The resources as they will be stored: every Service has its address, also that of one that is held."""
         if not any(resource.id.kind == "Service" for resource in puts):
             return puts
         taken = {
             service.id: service.spec.cluster_ip
             for service in self._world.resources("Service")
-            if service.spec.cluster_ip not in ("", HEADLESS)
+            if service.spec.cluster_ip not in ("", HEADLESS) and not self.quarantine.is_held(service.id)
         }
+        taken |= addresses(held.document for held in self.quarantine.held("Service"))
         changes = admitted([Put(resource.document) for resource in puts], taken).changes
         decoded = (decode(change.document).value for change in changes if isinstance(change, Put))
         return tuple(resource for resource in decoded if resource is not None)
@@ -291,28 +292,26 @@ def report(rollout: RolloutResult) -> RolloutReport:
     )
 
 
-def resource_ids(targets: tuple[Target, ...], namespace: str) -> tuple[ResourceId, ...]:
-    """The ids that targets name; raises `NotFoundError` for a kind that does not exist."""
-    return tuple(resource_id(target, namespace) for target in targets)
+def resource_ids(
+    targets: tuple[Target, ...], namespace: str, held: Collection[ResourceId] = ()
+) -> tuple[ResourceId, ...]:
+    """The ids that targets name, of kinds that exist or of what is `held`; raises `NotFoundError` for others."""
+    return tuple(resource_id(target, namespace, held) for target in targets)
 
 
-def resource_id(target: Target, namespace: str) -> ResourceId:
+def resource_id(target: Target, namespace: str, held: Collection[ResourceId] = ()) -> ResourceId:
     """The id of one target."""
-    kind = kind_named(target.kind)
-    where = "" if kind.is_mesh_wide else target.namespace or namespace
-    return ResourceId(kind.name, where, target.name)
-
-
-def kind_named(word: str) -> Kind:
-    """The kind that a user means: its name, its plural or Istio's short name, in any case."""
-    lower = word.lower().partition(".")[0]
-    for kind in KINDS:
-        name = kind.name.lower()
-        plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
-        if lower in (name, plural, *_SHORT_NAMES.get(kind.name, ())):
-            return kind
-    known = ", ".join(kind.name for kind in KINDS)
-    raise NotFoundError(f"there is no kind {word} (there are {known})")
+    places, word = (target.namespace or namespace, ""), target.kind.lower().partition(".")[0]
+    strange = [i for i in held if i.name == target.name and i.namespace in places]
+    try:
+        kind = kind_named(target.kind)
+    except NotFoundError:
+        for i in strange:
+            if word in (i.kind.lower(), plural(i.kind.lower())):
+                return i
+        raise
+    usual = ResourceId(kind.name, "" if kind.is_mesh_wide else places[0], target.name)
+    return next((i for i in strange if i.kind == kind.name and usual not in held), usual)
 
 
 def _not_by_stages(change: Change) -> Diagnostic:

@@ -28,11 +28,12 @@ class Unattested(UsageError):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """An attested caller. `node` is set for agents, and for nobody else."""
+    """An attested caller. `node` is set for agents, and for nobody else; `certificate` is what it presented."""
 
     identity: SpiffeId
     node: str = ""
     via: str
+    certificate: CertificateFacts | None = None
 
 
 def mutual_tls_caller(auth_context: Mapping[str, Iterable[bytes]], trust_domain: TrustDomain, now: datetime) -> Caller:
@@ -51,7 +52,7 @@ def mutual_tls_caller(auth_context: Mapping[str, Iterable[bytes]], trust_domain:
         raise Unattested(f"certificate of {facts.identity} was valid from {facts.not_before} to {facts.not_after}")
     if facts.identity.trust_domain != trust_domain:
         raise Unattested(f"{facts.identity} is not of trust domain {trust_domain}")
-    return Caller(identity=facts.identity, node=_node(facts, trust_domain), via=MUTUAL_TLS)
+    return Caller(identity=facts.identity, node=_node(facts, trust_domain), via=MUTUAL_TLS, certificate=facts)
 
 
 def control_socket_caller(peer: str, node: str, trust_domain: TrustDomain) -> Caller:

@@ -8,7 +8,7 @@ from byway.base.diagnostics import Diagnostic, Severity
 from byway.cli.answers import Analysis, WriteAnswer
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.files import source_texts
-from byway.cli.options import DEFAULT_SERVER, Files, Namespace, Output, Server, State
+from byway.cli.options import Files, Namespace, Output, Server, State
 from byway.cli.output import show
 from byway.cli.progress import Progress
 from byway.cli.wording import counted, finding_line
@@ -19,7 +19,7 @@ def command(
     file: Files = None,
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
     state: State = None,
 ) -> int:
     """Find mistakes in resource files before they are applied, or in what the mesh has.

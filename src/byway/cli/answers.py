@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport, Stage, Trouble
+from byway.admin.port import CertificateStatus, Change, ProxyStatus, RolloutReport, Stage, StoreReport, Trouble
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.telemetry.golden import Signals
 from byway.telemetry.traces import TraceSummary
@@ -31,10 +31,11 @@ class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proxies(msgspec.Struct, frozen=True):
-    """Of `/api/status`; `troubles` are the objects in trouble."""
+    """Of `/api/status`; `troubles` are the objects in trouble, `store` says whether what is written can be stored."""
 
     proxies: tuple[ProxyStatus, ...]
     troubles: tuple[Trouble, ...] = ()
+    store: StoreReport = StoreReport()
 
 
 class Analysis(msgspec.Struct, frozen=True):

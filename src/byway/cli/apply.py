@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from byway.cli.control_plane import ControlPlane
 from byway.cli.files import source_texts
-from byway.cli.options import DEFAULT_SERVER, DryRun, Files, Namespace, Output, Server, State
+from byway.cli.options import DryRun, Files, Namespace, Output, Server, State
 from byway.cli.outcome import told
 from byway.cli.progress import Progress
 from byway.cli.values import seconds
@@ -24,7 +24,7 @@ def command(
     keep_going: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
     state: State = None,
 ) -> int:
     """Create or change resources, and wait until the fleet holds them.

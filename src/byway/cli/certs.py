@@ -9,14 +9,16 @@ from byway.admin.port import CertificateStatus
 from byway.base.clock import SystemClock
 from byway.cli.answers import Certificates
 from byway.cli.control_plane import ControlPlane, understood
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.status import remaining
 
 
-def command(*, namespace: Namespace = None, output: Output = "table", server: Server = DEFAULT_SERVER) -> int:
+def command(
+    *, namespace: Namespace = None, output: Output = "table", server: Server = None, state: State = None
+) -> int:
     """Show the certificates in use, when they expire, and how often they have been rotated."""
-    content = ControlPlane(server).answer("/api/certs")
+    content = ControlPlane(server, state).answer("/api/certs")
     certificates = [c for c in understood(content, Certificates).certificates if _is_in(c, namespace)]
     show(certificates, output, lambda: certificate_table(certificates, SystemClock().now()))
     return 0

@@ -12,7 +12,7 @@ from byway.cli.checkup import Check, checkup_text
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.installation import installation_checks
 from byway.cli.mesh_health import GROUP, mesh_checks
-from byway.cli.options import DEFAULT_SERVER, Envoy, Output, Server, State
+from byway.cli.options import Envoy, Output, Server, State
 from byway.cli.output import show
 from byway.cli.progress import Progress
 from byway.model.names import PORT_ADMIN, PORT_XDS
@@ -24,9 +24,7 @@ PORTS = {
 }
 
 
-def command(
-    *, output: Output = "table", server: Server = DEFAULT_SERVER, state: State = None, envoy: Envoy = None
-) -> int:
+def command(*, output: Output = "table", server: Server = None, state: State = None, envoy: Envoy = None) -> int:
     """Check this machine and the running mesh, and say how to mend what is wrong.
 
     √ is well, ‼ works but is worth a look, × must be mended. Exits with 1 where there is a ×. Most things about

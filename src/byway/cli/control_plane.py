@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from byway.admin.port import VersionReport
+from byway.app.state import admin_of
 from byway.base.errors import FaultError, UsageError
 from byway.base.json import decoded
+from byway.cli.options import DEFAULT_SERVER
 from byway.cli.state import write_token
 from byway.cli.wording import WrongUsageError
 
@@ -26,9 +29,14 @@ ROLLOUT_S: Final = 90.0  # a write is answered only when the fleet has
 
 
 class ControlPlane:
-    """One control plane by its address; `state` is where the token for writes is looked for."""
+    """One control plane: by its address `server`, else that of the mesh in `state`, else the default one.
 
-    def __init__(self, server: str, state: str | None = None) -> None:
+    `state` is also where the token for writes is looked for; None: the environment's BYWAY_STATE, as for every verb.
+    """
+
+    def __init__(self, server: str | None, state: str | None = None) -> None:
+        state = state or os.environ.get("BYWAY_STATE") or None
+        server = server or (admin_of(Path(state).expanduser()) if state else "") or DEFAULT_SERVER
         parts = urlsplit(server if "//" in server else f"http://{server}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise WrongUsageError(f"--server must be a URL such as http://127.0.0.1:15014, not `{server}`")
@@ -73,7 +81,7 @@ class ControlPlane:
             ) from error
 
     def _unreachable(self) -> str:
-        mend = "start one with `byway demo` or `byway up`, or say where with --server"
+        mend = "start one with `byway demo` or `byway up`, or say where with --server or --state"
         return f"no control plane answers at {self.server} ({mend})"
 
     def _content(self, response: httpx.Response) -> Any:

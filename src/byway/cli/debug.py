@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from byway.admin.port import EngineReport, QueryReport
 from byway.cli.control_plane import ControlPlane, understood
-from byway.cli.options import DEFAULT_SERVER, Output, Server
+from byway.cli.options import Output, Server, State
 from byway.cli.output import show, table
 
 HEADERS: Final = ("QUERY", "HELD", "COMPUTED", "REUSED", "CUT OFF", "SECONDS", "SLOWEST MS", "SLOWEST CALL")
@@ -24,7 +24,8 @@ def command(
     *,
     sort: Annotated[Order, Parameter(help="Which column decides the order.")] = "seconds",
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show what the engine has computed, reused and cut off, query by query.
 
@@ -33,7 +34,7 @@ def command(
     what
         `engine`: the incremental engine, from which all configuration comes. Times are a query's own.
     """
-    report = understood(ControlPlane(server).answer("/api/debug/engine"), EngineReport)
+    report = understood(ControlPlane(server, state).answer("/api/debug/engine"), EngineReport)
     show(report, output, lambda: f"{_summary(report)}\n\n{query_table(report.queries, sort)}")
     return 0
 

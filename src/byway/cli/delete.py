@@ -6,7 +6,7 @@ from typing import Any
 
 from byway.cli.control_plane import ControlPlane
 from byway.cli.files import source_texts
-from byway.cli.options import DEFAULT_SERVER, DryRun, Files, Namespace, Output, Server, State
+from byway.cli.options import DryRun, Files, Namespace, Output, Server, State
 from byway.cli.outcome import told
 from byway.cli.progress import Progress
 from byway.cli.wording import WrongUsageError
@@ -21,7 +21,7 @@ def command(
     dry_run: DryRun = False,
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
     state: State = None,
 ) -> int:
     """Delete the resources that files name, or one resource by kind and name.

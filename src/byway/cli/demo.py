@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
@@ -71,6 +73,9 @@ def run(settings: LocalSettings) -> int:
     from byway.app.local import run_local
     from byway.app.preflight import MeshFileError
 
+    if os.environ.get("BYWAY_STORE"):
+        note = "BYWAY_STORE is for `byway serve`: this mesh keeps its resources in its state directory"
+        print(f"byway: note: {note}", file=sys.stderr)
     try:
         return run_local(settings)
     except MeshFileError as error:

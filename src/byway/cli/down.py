@@ -14,7 +14,8 @@ def command(*, state: State = None) -> int:
 
     Without --state, all meshes of this user whose state is at its usual place are stopped; those that run from other
     state directories are named and left alone. Processes, namespaces, links, rules and sockets go; the state directory
-    with the CA, the resources and the logs stays; of the applications' logs, those that failed, in its logs/.
+    with the CA, the resources and the logs stays; of the applications' logs, those that failed, in its logs/. A control plane
+    that was started with `byway serve` is named, and goes on; the exit code is 1 then.
     """
     states = [Path(state).expanduser()] if state else list(known_states())
     if state and not states[0].is_dir():
@@ -26,17 +27,22 @@ def command(*, state: State = None) -> int:
         return 0
     from byway.app.local import down
 
+    n_serving = 0
     for folder in states:
         try:
-            down(str(folder))
+            serving = down(str(folder))
         except PermissionError as error:
             raise FaultError(f"the mesh in {folder} is another user's (run this with sudo)") from error
         except OSError as error:
             place = error.filename or folder
             raise FaultError(f"{place}: {error.strerror or error} (mend it, then run byway down again)") from error
+        if serving:
+            n_serving += 1
+            print(f"{folder}: its control plane still runs, process {serving} (end it with Ctrl-C, or kill {serving})")
+            continue
         print(
             f"{folder}: down, nothing of it runs; CA, resources and logs stay there (of applications, only what failed)"
         )
     for folder in elsewhere:
         print(f"{folder}: a mesh runs here and was left alone (byway down --state {folder} ends it)")
-    return 0
+    return 1 if n_serving else 0

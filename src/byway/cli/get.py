@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from byway.cli.control_plane import ControlPlane, segment
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import json_text, table, yaml_text
 
 Body = Mapping[str, Any]
@@ -65,11 +65,13 @@ def command(
     *,
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show resources as they were applied, with their status.
 
     Of a resource in quarantine the version that was applied is shown, and `status.conditions` says what is in force.
+    Of one resource, asked for by name, the status has what the analysis finds as well (PassedAnalysis).
     With `-o yaml` the output can be changed and applied again: `byway get vs -o yaml | byway apply -f -`.
 
     Parameters
@@ -80,12 +82,12 @@ def command(
         The name of one resource; without it, all of the kind.
     """
     path = f"/api/resources/{segment(kind)}" + (f"/{segment(name)}" if name else "")
-    answer = ControlPlane(server).answer(path, namespace=namespace)
+    answer = ControlPlane(server, state).answer(path, namespace=namespace)
     bodies: list[Body] = answer["items"]
     if output == "json":
         print(json_text(bodies[0] if name and len(bodies) == 1 else bodies))
     elif output == "yaml":
-        print("---\n".join(map(yaml_text, bodies)), end="")
+        print("".join(f"---\n{yaml_text(body)}" for body in bodies), end="")  # what is printed in a row stays apart
     else:
         print(_table(bodies) if bodies else f"no {kind} is there" + (f" in {namespace}" if namespace else ""))
     return 0

@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from byway.cli.control_plane import ControlPlane, understood
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.values import seconds
 from byway.cli.wording import latency, percent
@@ -26,7 +26,8 @@ def command(
     window: Window = "60s",
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show who calls whom, how often, how fast, and with how many errors.
 
@@ -38,7 +39,7 @@ def command(
     DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS; 4xx are the caller's and no errors. A TCP
     connection counts as one request, without errors.
     """
-    content = ControlPlane(server).answer("/api/graph", window=seconds("--window", window))
+    content = ControlPlane(server, state).answer("/api/graph", window=seconds("--window", window))
     graph = understood(content, Graph)
     edges = tuple(
         edge for edge in graph.edges if namespace in {None, edge.source.namespace, edge.destination.namespace}

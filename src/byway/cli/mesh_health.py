@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 import byway
-from byway.admin.port import CertificateStatus, ProxyStatus, Trouble, VersionReport
+from byway.admin.port import CertificateStatus, ProxyStatus, StoreReport, Trouble, VersionReport
 from byway.base.errors import BywayError
 from byway.cli.answers import Certificates, Proxies
 from byway.cli.checkup import Check, Verdict
@@ -33,6 +33,7 @@ def mesh_checks(control_plane: ControlPlane, running: VersionReport, now: dateti
         return
     yield from proxy_checks(state.proxies)
     yield from object_checks(state.troubles)
+    yield from store_checks(state.store)
     yield from certificate_checks(certificates, now)
 
 
@@ -66,10 +67,19 @@ def object_checks(troubles: Sequence[Trouble]) -> Iterator[Check]:
         yield _check("warning", f"refused by proxies: {', '.join(refused)}", "see `byway analyze` and `byway status`")
 
 
+def store_checks(store: StoreReport) -> Iterator[Check]:
+    """Whether what is written can be stored."""
+    if not store.is_up:
+        finding = f"the store is away since {store.away_since}: writes are refused, what runs goes on"
+        yield _check(
+            "failed", finding, "see that PostgreSQL runs and lets the control plane in (its log has the reason)"
+        )
+
+
 def certificate_checks(certificates: Sequence[CertificateStatus], now: datetime) -> Iterator[Check]:
-    """Whether certificates are valid, and roots for long enough to be rotated without haste."""
-    leaves = [c for c in certificates if c.kind == "leaf" and c.not_after]
-    expired = sorted(c.instance or c.identity for c in leaves if _seconds_left(c, now) <= 0)
+    """Whether those of workloads that are here are valid, and roots for long enough to be rotated without haste."""
+    leaves = [c for c in certificates if c.kind == "leaf" and c.instance and c.not_after]
+    expired = sorted(c.instance for c in leaves if _seconds_left(c, now) <= 0)
     if expired:
         yield _check(
             "failed", f"expired: {', '.join(expired)}", "is the agent of their host running, and its clock right?"

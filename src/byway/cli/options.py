@@ -12,7 +12,14 @@ Format = Literal["table", "json", "yaml"]
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"], help="How to print the data.")]
 
-Server = Annotated[str, Parameter(name="--server", env_var="BYWAY_SERVER", help="The control plane's HTTP address.")]
+Server = Annotated[
+    str | None,
+    Parameter(
+        name="--server",
+        env_var="BYWAY_SERVER",
+        help=f"The control plane's HTTP address; without it, that of the mesh in --state, else {DEFAULT_SERVER}.",
+    ),
+]
 
 Namespace = Annotated[
     str | None,

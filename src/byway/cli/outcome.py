@@ -19,7 +19,7 @@ def told(content: Any, output: Format, *, dry_run: bool) -> int:
     for finding in answer.diagnostics:
         print(finding_line(finding), file=sys.stderr)
     is_refused = answer.has_errors and not answer.is_partial
-    show(content, output, lambda: "" if is_refused else _lines(answer, dry_run=dry_run))
+    show(content, output, lambda: "nothing changed" if is_refused else _lines(answer, dry_run=dry_run))
     for refusal in answer.rollout.refusals if answer.rollout else ():
         print(f"byway: Envoy of {refusal.instance}.{refusal.namespace} refuses it: {refusal.message}", file=sys.stderr)
     return 1 if answer.has_errors or not answer.has_arrived else 0
@@ -27,14 +27,22 @@ def told(content: Any, output: Format, *, dry_run: bool) -> int:
 
 def _lines(answer: WriteAnswer, *, dry_run: bool) -> str:
     suffix = " (dry run)" if dry_run else ""
-    lines = [f"{reference(change)} {change.action}{suffix}" for change in answer.changes]
+    left_out = [change for change in answer.changes if change.action == "left out"]
+    lines = [f"{reference(change)} {change.action}{suffix}" for change in answer.changes if change not in left_out]
     if all(change.action in ("unchanged", "left out") for change in answer.changes):
         lines.append("nothing changed")
     elif answer.rollout and not dry_run:
         lines.extend(map(stage_line, answer.stages))
         is_deletion = all(change.action == "deleted" for change in answer.changes)
         lines.append(rollout_line(answer.rollout, "deleted" if is_deletion else "stored"))
+    lines += [f"left out, not stored: {change.kind} {_place(change)}" for change in left_out]
+    if left_out:
+        lines.append(f"{counted(len(left_out), 'object')} of {len(answer.changes)} left out")
     return "\n".join(lines)
+
+
+def _place(change: Change) -> str:
+    return f"{change.namespace}/{change.name}" if change.namespace else change.name
 
 
 def reference(change: Change) -> str:
@@ -54,6 +62,8 @@ def stage_line(stage: Stage) -> str:
 def rollout_line(rollout: RolloutReport, done: str = "stored") -> str:
     """How far a change has come: `20/20 proxies in 38 ms`; `done` is what is true in any case."""
     n_others = rollout.n_connected - rollout.n_affected
+    if rollout.n_connected == 0 and rollout.may_be_elsewhere:
+        return f"{done}; no proxy is at this control plane, those at others take it from the store"
     if rollout.n_connected == 0:
         return f"{done}; no proxy is connected yet"
     if rollout.n_affected == 0:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from byway.admin.port import SECTIONS
 from byway.cli.control_plane import ControlPlane, segment
 from byway.cli.envoy_tables import TABLES
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import json_text, show
 from byway.cli.wording import WrongUsageError
 
@@ -23,7 +23,8 @@ def command(
     *,
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show what a workload's Envoy really holds.
 
@@ -36,7 +37,7 @@ def command(
     if not wanted or not set(wanted) <= set(SECTIONS):
         raise WrongUsageError(f"proxy-config: `{sections}` is not among {', '.join(SECTIONS)}")
     target = f"{workload}.{namespace}" if namespace and "." not in workload else workload
-    control_plane = ControlPlane(server)
+    control_plane = ControlPlane(server, state)
     held = {name: control_plane.answer(f"/api/proxy-config/{segment(target)}/{name}")["config"] for name in wanted}
     show(held if len(held) > 1 else next(iter(held.values())), output, lambda: _tables(held))
     return 0

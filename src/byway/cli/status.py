@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from byway.admin.port import ProxyStatus, Trouble
+from byway.admin.port import ProxyStatus, StoreReport, Trouble
 from byway.base.clock import SystemClock
 from byway.cli.answers import Proxies
 from byway.cli.control_plane import ControlPlane, understood
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.wording import counted, finding_line, span
 
 HEADERS = ("PROXY", "WORKLOAD", "IDENTITY", "CERTIFICATE", "CONFIG", "ENVOY", "APPLICATION", "RESTARTS", "LAST ERROR")
 
 
-def command(*, namespace: Namespace = None, output: Output = "table", server: Server = DEFAULT_SERVER) -> int:
+def command(
+    *, namespace: Namespace = None, output: Output = "table", server: Server = None, state: State = None
+) -> int:
     """Show every proxy: identity, certificate, configuration in sync or not, last error.
 
     CONFIG is SYNCED where Envoy has acknowledged all that it was sent, else it names the types that are STALE
@@ -25,17 +27,24 @@ def command(*, namespace: Namespace = None, output: Output = "table", server: Se
     how long it is still valid. Below stand the objects that are in quarantine, because Envoy does not take them, and
     those that proxies refuse.
     """
-    answer = understood(ControlPlane(server).answer("/api/status"), Proxies)
+    answer = understood(ControlPlane(server, state).answer("/api/status"), Proxies)
     proxies = [p for p in answer.proxies if namespace in {None, p.namespace}]
     troubles = [t for t in answer.troubles if namespace in {None, t.namespace}]
     nothing = f"no proxy is in namespace {namespace}" if answer.proxies else "no proxy has joined the mesh yet"
 
     def told() -> str:
         table = status_table(proxies, SystemClock().now()) if proxies else nothing
-        return "\n".join([table, *trouble_lines(troubles)])
+        return "\n".join([table, *trouble_lines(troubles), *store_lines(answer.store)])
 
     show(proxies, output, told)
     return 0
+
+
+def store_lines(store: StoreReport) -> list[str]:
+    """That the store is away; nothing while it is there."""
+    if store.is_up:
+        return []
+    return ["", f"the store is away since {store.away_since}: writes are refused, what runs goes on"]
 
 
 def trouble_lines(troubles: Sequence[Trouble]) -> list[str]:
@@ -43,7 +52,12 @@ def trouble_lines(troubles: Sequence[Trouble]) -> list[str]:
     if not troubles:
         return []
     heading = f"{counted(len(troubles), 'object')} in trouble:"
-    return ["", heading, *(f"{t.kind} {t.namespace}/{t.name}: {finding_line(t.diagnostic)}" for t in troubles)]
+    return ["", heading, *map(_trouble, troubles)]
+
+
+def _trouble(trouble: Trouble) -> str:
+    name, line = f"{trouble.kind} {trouble.namespace}/{trouble.name}: ", finding_line(trouble.diagnostic)
+    return line if line.startswith(name) else f"{name}{line}"
 
 
 def status_table(proxies: Sequence[ProxyStatus], now: datetime) -> str:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from byway.cli.answers import GoldenSignals
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.graph import Window
-from byway.cli.options import DEFAULT_SERVER, Namespace, Output, Server
+from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.values import seconds
 from byway.cli.wording import latency, percent
@@ -32,7 +32,8 @@ def command(
     window: Window = "60s",
     namespace: Namespace = None,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show the golden signals of every service: requests a second, success, latency.
 
@@ -47,7 +48,7 @@ def command(
     what
         Services as their callers see them, or workloads as their own proxies see them.
     """
-    control_plane, window_s = ControlPlane(server), seconds("--window", window)
+    control_plane, window_s = ControlPlane(server, state), seconds("--window", window)
 
     def signals() -> list[Signals]:
         found = understood(control_plane.answer("/api/top", window=window_s), GoldenSignals).signals

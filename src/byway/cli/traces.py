@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from byway.cli.answers import TraceList
 from byway.cli.control_plane import ControlPlane, segment, understood
-from byway.cli.options import DEFAULT_SERVER, Output, Server
+from byway.cli.options import Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.values import number_within
 from byway.cli.wording import counted, latency
@@ -38,7 +38,8 @@ def command(
     service: Annotated[str | None, Parameter(help="Only traces that this service took part in.")] = None,
     limit: Annotated[int, Parameter(help="How many traces to list, the latest first.")] = 20,
     output: Output = "table",
-    server: Server = DEFAULT_SERVER,
+    server: Server = None,
+    state: State = None,
 ) -> int:
     """Show recent traces, or one trace as a tree.
 
@@ -47,7 +48,7 @@ def command(
     trace
         The id of one trace, as the list shows it.
     """
-    control_plane = ControlPlane(server)
+    control_plane = ControlPlane(server, state)
     if trace:
         content = control_plane.answer(f"/api/traces/{segment(trace)}")
         found = understood(content, Trace)

@@ -9,7 +9,7 @@ from byway.admin.port import VersionReport
 from byway.base.errors import BywayError
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.envoy import envoy_version
-from byway.cli.options import DEFAULT_SERVER, Envoy, Output, Server
+from byway.cli.options import Envoy, Output, Server, State
 from byway.cli.output import show
 
 
@@ -21,10 +21,11 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     control_plane: VersionReport | None
 
 
-def command(*, output: Output = "table", server: Server = DEFAULT_SERVER, envoy: Envoy = None) -> int:
+def command(*, output: Output = "table", server: Server = None, state: State = None, envoy: Envoy = None) -> int:
     """Show the versions of Byway, Envoy and the running control plane."""
-    versions = Versions(byway=byway.__version__, envoy=_envoy(envoy), control_plane=_running(server))
-    show(versions, output, lambda: _lines(versions, server))
+    control_plane = ControlPlane(server, state)
+    versions = Versions(byway=byway.__version__, envoy=_envoy(envoy), control_plane=_running(control_plane))
+    show(versions, output, lambda: _lines(versions, control_plane.server))
     return 0
 
 
@@ -35,8 +36,7 @@ def _envoy(named: str | None) -> str:
         return f"unusable: {error}"
 
 
-def _running(server: str) -> VersionReport | None:
-    control_plane = ControlPlane(server)
+def _running(control_plane: ControlPlane) -> VersionReport | None:
     try:
         return understood(control_plane.answer("/api/version"), VersionReport)
     except BywayError:

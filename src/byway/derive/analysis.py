@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from heapq import nsmallest
 from typing import Final
 
+import msgspec
+
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.derive.clusters import own_policies, subset
 from byway.derive.egress import may_call
@@ -215,9 +217,9 @@ def _workload_entry(db: Database, resource: Resource) -> Iterator[Diagnostic]:
     del db
     written = resource.annotations.get(ANNOTATION_DISCOVERY, "")
     if written and written not in Discovery._value2member_map_:
-        text = f"{ANNOTATION_DISCOVERY} is {written}, which is no way of discovery; the mesh's own counts"
+        text = f"{ANNOTATION_DISCOVERY} is {written}, which is no way of discovery"
         path = child("metadata.annotations", ANNOTATION_DISCOVERY)
-        yield _warning(resource, "unknown-discovery", text, path, "write lazy or eager")
+        yield _error(resource, "unknown-discovery", text, path, "write lazy or eager")
 
 
 def _mesh_config(db: Database, resource: Resource) -> Iterator[Diagnostic]:
@@ -245,8 +247,12 @@ def _others(db: Database, cell: Cell, resource_id: ResourceId) -> str:
 
 
 def _warning(resource: Resource, code: str, message: str, path: str, hint: str) -> Diagnostic:
+    return msgspec.structs.replace(_error(resource, code, message, path, hint), severity=Severity.WARNING)
+
+
+def _error(resource: Resource, code: str, message: str, path: str, hint: str) -> Diagnostic:
     return Diagnostic(
-        severity=Severity.WARNING,
+        severity=Severity.ERROR,
         code=code,
         message=message,
         position=resource.position(path),

@@ -5,7 +5,7 @@ Decided per workload, never per route: nothing that a client's proxy holds, and 
 
 from __future__ import annotations
 
-from byway.derive.lowered import access_policy_of, mesh_defaults, peer_policy_of, selector_of
+from byway.derive.lowered import access_policy_of, is_stand_in, mesh_defaults, peer_policy_of, selector_of
 from byway.engine import Database, query
 from byway.kinds.resource import ResourceId
 from byway.model.labels import Labels, selects
@@ -38,10 +38,13 @@ def access_at(everything: Access, port: int | None, *, is_http: bool) -> Access:
 
 @query
 def mutual_tls(db: Database, namespace: str, labels: Labels, port: int) -> MutualTls:
-    """What the workload's port accepts: the most specific policy that says anything, else STRICT."""
+    """What the workload's port accepts: the most specific policy that says anything, else STRICT.
+
+    Of several as specific the first by its name counts, but a stand-in before all.
+    """
     root = mesh_defaults(db).root_namespace
     ids = sorted(_selected(db, "PeerAuthentication", namespace, labels))
-    ranked = sorted(ids, key=lambda i: (not selector_of(db, i), i.namespace == root, i))
+    ranked = sorted(ids, key=lambda i: (not selector_of(db, i), i.namespace == root, not is_stand_in(db, i), i))
     policies = [(i, policy) for i in ranked if (policy := peer_policy_of(db, i)) is not None]
     for resource_id, policy in policies:
         mode = _mode(policy, port if selector_of(db, resource_id) else 0)

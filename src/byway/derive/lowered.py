@@ -25,6 +25,7 @@ from byway.model.egress import Egress
 from byway.model.labels import Labels, labels_of
 from byway.model.listener import GatewayServer
 from byway.model.mesh import MeshDefaults
+from byway.model.names import ANNOTATION_STAND_IN
 from byway.model.policy import AccessPolicy, PeerPolicy
 from byway.model.route import RouteRules
 from byway.model.service import Service
@@ -109,6 +110,13 @@ def selector_of(db: Database, resource_id: ResourceId) -> Labels:
     if isinstance(spec, Sidecar) and spec.workload_selector:
         return labels_of(spec.workload_selector.labels)
     return ()
+
+
+@query
+def is_stand_in(db: Database, resource_id: ResourceId) -> bool:
+    """Whether it was made in the place of an object in quarantine."""
+    resource = RESOURCE(db, resource_id)
+    return resource is not None and ANNOTATION_STAND_IN in resource.annotations
 
 
 @query

@@ -23,6 +23,7 @@ MAX_DIAGNOSTICS: Final = 100
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 200_000
 MAX_CHARACTERS: Final = 8 * 1024 * 1024
+_HEAD: Final = frozenset({"apiVersion", "kind"})
 _NO_KEY: Final = object()
 _TAG = "tag:yaml.org,2002:"
 
@@ -160,7 +161,7 @@ class Builder:
             value = ""
         is_merge = value == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]
         if not is_merge and frame.fields is not None and value in frame.fields:
-            self._wrong(event, "duplicate-key", f"field {shown(value)} is there twice", "keep one of them")
+            self._wrong(event, "duplicate-key", f"field {shown(value)} is there twice", _mend(frame.path, value))
         if not is_merge:
             self._positions[child(frame.path, value)] = _mark(event)
         frame.key = None if is_merge else value
@@ -235,6 +236,12 @@ class Builder:
         if len(self.diagnostics) >= MAX_DIAGNOSTICS:
             raise self._fault(event, "too-many-errors", "more is wrong than is shown", "mend the other errors first")
         self.diagnostics.append(self._fault(event, code, message, hint).diagnostic(self._file))
+
+
+def _mend(path: str, key: str) -> str:
+    """What to do about a field that is there twice; at the head of a document two of them have most likely run together."""
+    is_head = not path and key in _HEAD
+    return "put a line --- between two documents" if is_head else "keep one of them"
 
 
 def _mark(event: yaml.Event) -> tuple[int, int]:

@@ -62,6 +62,7 @@ ANNOTATION_INTERCEPTION: Final = "byway.dev/interception"
 ANNOTATION_APP_PORTS: Final = "byway.dev/app-ports"
 ANNOTATION_OUTBOUND_PORT: Final = "byway.dev/outbound-port"
 ANNOTATION_DISCOVERY: Final = "byway.dev/discovery"
+ANNOTATION_STAND_IN: Final = "byway.dev/stand-in"
 
 TYPE_LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 TYPE_ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"

@@ -89,12 +89,18 @@ def admitted(changes: Sequence[Change], taken: Addresses) -> Admitted:
 
 
 def with_namespace(document: Document, namespace: str) -> Document:
-    """The document with `namespace` written into it, where its kind has one and it names none."""
+    """The document with `namespace` written into it where its kind has one and it names none; one too many is dropped."""
     identifier = resource_id(document, namespace)
     meta = document.body.get("metadata")
-    if identifier is None or not identifier.namespace or not isinstance(meta, dict) or meta.get("namespace"):
+    if identifier is None or not isinstance(meta, dict):
         return document
-    return msgspec.structs.replace(document, body={**document.body, "metadata": {**meta, "namespace": namespace}})
+    if not identifier.namespace and "namespace" in meta:
+        wanted = {key: value for key, value in meta.items() if key != "namespace"}
+    elif identifier.namespace and not meta.get("namespace"):
+        wanted = {**meta, "namespace": namespace}
+    else:
+        return document
+    return msgspec.structs.replace(document, body={**document.body, "metadata": wanted})
 
 
 def _written(document: Document) -> str:

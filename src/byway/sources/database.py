@@ -17,12 +17,12 @@ from typing import Final
 
 import msgspec
 
-from byway.base.json import decoded
-from byway.kinds.document import Document, document_from_json, document_json
+from byway.kinds.document import Document, document_json
 from byway.kinds.resource import ResourceId
+from byway.sources import damage
 from byway.sources.admission import addresses, admitted, identified
 from byway.sources.errors import RevisionConflict, RevisionGone, StoreFault
-from byway.sources.source import HISTORY, Batch, Change, Put, Snapshot, Stored
+from byway.sources.source import HISTORY, Batch, Change, Put, Snapshot
 
 MAX_BYTES: Final = 1024**3
 _MAX_HISTORY_BYTES: Final = 64 * 1024**2
@@ -64,7 +64,7 @@ class Database:
                 self._prepare(max_bytes)
                 query = "SELECT document FROM resources WHERE kind = 'Service' ORDER BY namespace, name"
                 services = self._connection.execute(query)
-                self._addresses = addresses(document_from_json(row[0]) for row in services)
+                self._addresses = addresses(damage.readable(row[0] for row in services))
         except BaseException:
             self._connection.close()
             raise
@@ -89,8 +89,9 @@ class Database:
         """Everything, at the current revision."""
         with self._faults():
             revision = self._revision()
-            rows = self._connection.execute("SELECT document FROM resources ORDER BY kind, namespace, name")
-            return Snapshot(revision, Stored(row[0] for row in rows))
+            query = "SELECT kind, namespace, name, document FROM resources ORDER BY kind, namespace, name"
+            rows = self._connection.execute(query)
+            return damage.snapshot(revision, ((ResourceId(*row[:3]), row[3]) for row in rows))
 
     def commit(self, changes: Sequence[Change], expected: int | None) -> int:
         """Make the changes in one transaction; the revision afterwards."""
@@ -118,7 +119,7 @@ class Database:
                 raise RevisionGone(since)
             query = "SELECT batch FROM commits WHERE revision > ? ORDER BY revision LIMIT ?"
             rows = self._connection.execute(query, (since, limit)).fetchall()
-            return tuple(decoded(row[0], Batch) for row in rows)
+            return damage.batches(since, (row[0] for row in rows))
 
     def close(self) -> None:
         """Bring the log into the file and let go of it."""

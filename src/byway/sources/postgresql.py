@@ -15,6 +15,7 @@ import contextlib
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -26,15 +27,17 @@ from psycopg.conninfo import conninfo_to_dict
 
 from byway.base.errors import UsageError
 from byway.sources import tables
+from byway.sources.client_log import relay_client_log
 from byway.sources.errors import StoreFault
 from byway.sources.history import Bell
 from byway.sources.source import HISTORY, Batch, Change, Snapshot
-from byway.sources.tables import Commit, Connection, Limits
+from byway.sources.tables import Commit, Connection, Limits, Owner
 
 T = TypeVar("T")
 MAX_BYTES: Final = 1024**3
 _MAX_WAITING: Final = 64
 _BATCHES_AT_ONCE: Final = 16
+_MAX_TOKENS: Final = 256
 _LIMIT_S: Final = 15.0
 _LOOK_S: Final = 3.0
 _FIRST_PAUSE_S: Final = 0.2
@@ -60,17 +63,23 @@ class PostgresSource:
     def __init__(self, parameters: dict[str, Any], limits: Limits) -> None:
         self._parameters = {**_DEFAULTS, **parameters}
         self._limits = limits
-        self._name = _name(parameters)
+        self.name = _name(parameters)
+        self.unread_since: datetime | None = None
+        """When it could no longer be followed, though its server may be there; None while it is."""
+        self._tokens: dict[int, str] = {}
         self._bell = Bell()
         self._turn = asyncio.Lock()
         self._n_waiting = 0
         self._connection: Connection | None = None
         self._works: set[asyncio.Task[Any]] = set()
         self._listening: asyncio.Task[None] | None = None
+        self.away_since: datetime | None = None
+        """When the server went away, as whoever listens found; None while it is there."""
 
     @classmethod
     async def open(cls, url: str, *, max_bytes: int = MAX_BYTES, history: int = HISTORY) -> PostgresSource:
         """The store at `url`, its tables made if they are not there; `StoreFault` if it cannot be used."""
+        relay_client_log()
         source = cls(_parameters(url), Limits(max_bytes, history))
         try:
             await source._done(tables.root)
@@ -82,7 +91,10 @@ class PostgresSource:
 
     async def load(self) -> Snapshot:
         """Everything, at the current revision."""
-        return await self._done(tables.load)
+        snapshot, token = await self._done(tables.load)
+        self._tokens.clear()
+        self._remember(snapshot.revision, token)
+        return snapshot
 
     async def commit(self, changes: Sequence[Change], *, expected: int | None = None) -> int:
         """Make the changes in one step; see `Source.commit`. One that was begun is finished though its caller be gone."""
@@ -96,10 +108,7 @@ class PostgresSource:
         """Every commit after `since`; see `Source.watch`. While the server is away it waits."""
         while not self._bell.is_closed:
             heard = self._bell.heard()
-            try:
-                batches = await self._done(partial(tables.batches_after, since=since, limit=_BATCHES_AT_ONCE))
-            except StoreFault:
-                batches = ()  # whoever listens has said so, and rings when there is hope
+            batches = await self._batches_after(since)
             for batch in batches:
                 yield batch
                 since = batch.revision
@@ -111,9 +120,9 @@ class PostgresSource:
         """The fingerprint of the mesh's root, "" where none has been claimed."""
         return await self._done(tables.root)
 
-    async def claim(self, own: str, believed: Sequence[str]) -> str | None:
-        """Makes `own` the mesh's root, if it has none or one of those `believed`; else returns the one that it has."""
-        return await self._done(partial(tables.claim, own=own, believed=believed))
+    async def claim(self, mesh: str, own: str, believed: Sequence[str]) -> Owner | None:
+        """Binds the store to `mesh` and its root `own`; the owner that it has, where that is another: see `tables.claim`."""
+        return await self._done(partial(tables.claim, mesh=mesh, own=own, believed=believed))
 
     async def close(self) -> None:
         """Finish what was begun, then let go of the server; watchers end."""
@@ -128,6 +137,34 @@ class PostgresSource:
         async with self._turn:
             await self._drop()
 
+    # --- what others commit ---
+
+    async def _batches_after(self, since: int) -> tuple[Batch, ...]:
+        """The next batches; none while the store cannot be read, which is said once, and shown."""
+        known = dict(self._tokens)
+        work = partial(tables.batches_after, since=since, limit=_BATCHES_AT_ONCE, known=known)
+        try:
+            found = await self._done(work)
+        except StoreFault as fault:
+            if not (self.away_since or self.unread_since or self._bell.is_closed):
+                _log.warning("store cannot be followed; what runs stays as it is", store=self.name, reason=str(fault))
+            self.unread_since = self.unread_since or datetime.now(UTC)
+            return ()
+        if self.unread_since:
+            _log.info("store is followed again", store=self.name)
+        self.unread_since = None
+        for batch, token in found:
+            self._remember(batch.revision, token)
+        return tuple(batch for batch, _ in found)
+
+    def _remember(self, revision: int, token: str) -> None:
+        """Which commit made a revision, for some of the latest: so another history is found out."""
+        if token:
+            self._tokens.pop(revision, None)
+            self._tokens[revision] = token
+        while len(self._tokens) > _MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
+
     # --- work, one after another ---
 
     async def _committed(self, wanted: Commit) -> int:
@@ -135,7 +172,10 @@ class PostgresSource:
         doubt = asyncio.Event()
         work = partial(tables.commit, limits=self._limits, made=doubt.set)
         try:
-            return await self._done(partial(work, wanted=wanted), is_write=True)
+            revision = await self._done(partial(work, wanted=wanted), is_write=True)
+            if doubt.is_set():  # it had an effect, so the revision is its own
+                self._remember(revision, wanted.token)
+            return revision
         except _Lost:
             again = msgspec.structs.replace(wanted, is_repeated=True)
         except StoreFault as fault:
@@ -174,13 +214,13 @@ class PostgresSource:
             return result
         except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
             is_lost = self._connection is not None and self._connection.closed
-            raise (_Lost if is_lost else StoreFault)(f"{self._name}: {_reason(fault)}") from fault
+            raise (_Lost if is_lost else StoreFault)(f"{self.name}: {_reason(fault)}") from fault
         except psycopg.Error as fault:
-            raise StoreFault(f"{self._name}: {_reason(fault)}") from fault
+            raise StoreFault(f"{self.name}: {_reason(fault)}") from fault
         except msgspec.MsgspecError as fault:
-            raise StoreFault(f"{self._name}: it holds what Byway did not write: restore it from a backup") from fault
+            raise StoreFault(f"{self.name}: it holds what Byway did not write: restore it from a backup") from fault
         except TimeoutError as fault:
-            raise _Lost(f"{self._name}: no answer in {_LIMIT_S:g} s: look at the server, and try again") from fault
+            raise _Lost(f"{self.name}: no answer in {_LIMIT_S:g} s: look at the server, and try again") from fault
         finally:
             is_usable = self._connection is not None and not self._connection.closed
             if not is_done and not (is_usable and _is_idle(self._connection)):
@@ -219,15 +259,16 @@ class PostgresSource:
                 connection = await self._opened()
                 async with connection:
                     await connection.execute(f"LISTEN {tables.CHANNEL}".encode())
-                    if pause_s:
-                        _log.info("store is back", store=self._name)
-                    pause_s = 0.0
+                    if self.away_since:
+                        _log.info("store is back", store=self.name)
+                    pause_s, self.away_since = 0.0, None
                     await self._ringing(connection)
             except psycopg.Error as fault:
-                if not pause_s:
-                    _log.warning("store is away; what runs stays as it is", store=self._name, reason=_reason(fault))
+                if not self.away_since:
+                    _log.warning("store is away; what runs stays as it is", store=self.name, reason=_reason(fault))
+                self.away_since = self.away_since or datetime.now(UTC)
             except Exception:  # noqa: BLE001 - without a bell watchers would only look, and late
-                _log.exception("listening failed", store=self._name)
+                _log.exception("listening failed", store=self.name)
             pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             self._bell.ring()
@@ -248,13 +289,22 @@ def _parameters(url: str) -> dict[str, Any]:
     try:
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("another scheme")
-        return {key: value for key, value in conninfo_to_dict(url).items() if value is not None}
+        found = {key: value for key, value in conninfo_to_dict(url).items() if value is not None}
+        # What is not percent-encoded in a password ends up in the parts behind it, and those are said in messages.
+        if "@" in f"{found.get('host', '')}{found.get('dbname', '')}" or not _is_port(str(found.get("port", ""))):
+            raise ValueError("a part of the password where it does not belong")
+        return found
     except (psycopg.Error, ValueError):
         # The reason could quote a part of the password.
         raise UsageError(
             "the store's URL is not postgresql://[USER@]HOST[:PORT]/DATABASE (percent-encode what is special in it; "
             "passwords are better kept in PGPASSFILE)"
         ) from None
+
+
+def _is_port(text: str) -> bool:
+    """Whether it is a port, or one for each of several hosts; "" is the usual one."""
+    return all(not part or (part.isascii() and part.isdigit()) for part in text.split(","))
 
 
 def _name(parameters: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ out of it; - a Service without an address gets one when it is first seen, and ke
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Final, Protocol, overload
 
 import msgspec
@@ -45,10 +45,8 @@ class Stored(Sequence[Document]):
     """
 
     def __init__(self, contents: Iterable[bytes]) -> None:
-        """The documents that `document_json` wrote; `msgspec.MsgspecError` where it did not."""
+        """Each is what `document_json` wrote: see `damage.snapshot`."""
         self._contents = tuple(contents)
-        for content in self._contents:
-            document_from_json(content)
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -69,11 +67,17 @@ class Stored(Sequence[Document]):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All documents at one revision, in the order of their ids; `diagnostics` tell of what could not be read."""
+    """All documents at one revision, in the order of their ids; `diagnostics` tell of what could not be read.
+
+    `damaged` are those that a store keeps under a name, and of which nothing else can be read. `ids` are what the documents
+    are kept under; without them they are as the documents say.
+    """
 
     revision: int
     documents: Sequence[Document] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    damaged: Mapping[ResourceId, Diagnostic] = {}
+    ids: tuple[ResourceId, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True):

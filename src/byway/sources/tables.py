@@ -8,20 +8,22 @@ the token whether it had been made. Documents are kept as the bytes that were wr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 from psycopg import AsyncConnection
 
-from byway.base.json import decoded
 from byway.kinds.document import document_json
 from byway.kinds.resource import ResourceId
+from byway.sources import damage
 from byway.sources.admission import Admitted, admitted, identified
 from byway.sources.errors import RevisionConflict, RevisionGone, StoreFault
-from byway.sources.source import Batch, Change, Put, Remove, Snapshot, Stored
+from byway.sources.source import Batch, Change, Put, Remove, Snapshot
 
 CHANNEL: Final = "byway"
+_log = structlog.get_logger("byway.store")
 MAX_COMMIT_BYTES: Final = 64 * 1024**2
 _MAX_HISTORY_BYTES: Final = 64 * 1024**2
 _FORMAT: Final = 1
@@ -32,8 +34,13 @@ CREATE TABLE byway_resources (
   address text NOT NULL, document bytea NOT NULL, PRIMARY KEY (kind, namespace, name)
 );
 CREATE TABLE byway_commits (revision bigint PRIMARY KEY, token uuid NOT NULL UNIQUE, batch bytea NOT NULL);
-CREATE TABLE byway_state (format integer NOT NULL, revision bigint NOT NULL, root text NOT NULL);
+CREATE TABLE byway_state (format integer NOT NULL, revision bigint NOT NULL, root text NOT NULL,
+  mesh text NOT NULL DEFAULT '');
 """
+_HAS_MESH: Final = """
+SELECT count(*) FROM pg_attribute WHERE attrelid = 'byway_state'::regclass AND attname = 'mesh' AND NOT attisdropped
+"""
+"""Stores that were made before they were bound to a mesh's name lack the column."""
 _SETTINGS: Final = """
 SELECT set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false),
   set_config('idle_in_transaction_session_timeout', '30s', false), set_config('client_min_messages', 'error', false),
@@ -80,6 +87,13 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     is_repeated: bool = False
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """Whose a store is: the mesh's name, and the fingerprint of its root."""
+
+    mesh: str
+    root: str
+
+
 async def prepare(connection: Connection) -> None:
     """Makes the session safe, and the tables where they are not there."""
     async with connection.transaction():
@@ -89,20 +103,25 @@ async def prepare(connection: Connection) -> None:
         if await _value(connection, "SELECT to_regclass('byway_state')::text") is None:
             await connection.execute(_SCHEMA)
             await connection.execute("INSERT INTO byway_state VALUES (%s, 0, '')", (_FORMAT,))
+        if not await _value(connection, _HAS_MESH):
+            await connection.execute("ALTER TABLE byway_state ADD COLUMN mesh text NOT NULL DEFAULT ''")
         found = await _value(connection, "SELECT format FROM byway_state")
         if found != _FORMAT:
             raise StoreFault(f"the store's format is {found}, not {_FORMAT}: use the Byway that wrote it")
 
 
-async def load(connection: Connection) -> Snapshot:
-    """Everything, at the current revision."""
+async def load(connection: Connection) -> tuple[Snapshot, str]:
+    """Everything, at the current revision, and the token of the commit that made it ("": it is not kept)."""
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         revision = await _revision(connection)
+        token = await _token(connection, revision)
         cursor = connection.cursor(binary=True)
-        await cursor.execute("SELECT document FROM byway_resources ORDER BY kind, namespace, name")
+        query = "SELECT kind, namespace, name, document FROM byway_resources ORDER BY kind, namespace, name"
+        await cursor.execute(query)
         rows = await cursor.fetchall()
-    return Snapshot(revision, await asyncio.to_thread(lambda: Stored(_bytes(row[0]) for row in rows)))
+    keyed = ((ResourceId(str(row[0]), str(row[1]), str(row[2])), _bytes(row[3])) for row in rows)
+    return await asyncio.to_thread(damage.snapshot, revision, keyed), token
 
 
 async def commit(connection: Connection, wanted: Commit, limits: Limits, made: Callable[[], None]) -> int:
@@ -132,21 +151,33 @@ async def commit(connection: Connection, wanted: Commit, limits: Limits, made: C
     return revision
 
 
-async def batches_after(connection: Connection, since: int, limit: int) -> tuple[Batch, ...]:
-    """Up to `limit` batches after `since`, in order; raises `RevisionGone`."""
+async def batches_after(
+    connection: Connection, since: int, limit: int, known: Mapping[int, str]
+) -> tuple[tuple[Batch, str], ...]:
+    """Up to `limit` batches after `since`, in order, each with its token.
+
+    Raises `RevisionGone` where they are not kept, where the next one cannot be read, and where the store has another commit
+    than the `known` one at a revision: it was set back, and has gone another way since.
+    """
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         revision = await _revision(connection)
         first = await _value(connection, "SELECT coalesce(min(revision), %s) FROM byway_commits", revision + 1)
         if not isinstance(first, int) or not first - 1 <= since <= revision:
             raise RevisionGone(since)
+        before = await _token(connection, since)
         cursor = connection.cursor(binary=True)
-        query = "SELECT batch FROM byway_commits WHERE revision > %s ORDER BY revision LIMIT %s"
+        query = "SELECT revision, token::text, batch FROM byway_commits WHERE revision > %s ORDER BY revision LIMIT %s"
         await cursor.execute(query, (since, limit))
         rows = await cursor.fetchall()
+    tokens = {since: before, **{int(str(row[0])): str(row[1]) for row in rows}}
+    if any(token and known.get(revision, token) != token for revision, token in tokens.items()):
+        _log.warning("store has another history; everything is loaded anew", revision=since)
+        raise RevisionGone(since)
     if not rows:
         return ()
-    return await asyncio.to_thread(lambda: tuple(decoded(_bytes(row[0]), Batch) for row in rows))
+    found = await asyncio.to_thread(damage.batches, since, (_bytes(row[2]) for row in rows))
+    return tuple((batch, str(row[1])) for batch, row in zip(found, rows, strict=False))
 
 
 async def root(connection: Connection) -> str:
@@ -154,12 +185,19 @@ async def root(connection: Connection) -> str:
     return str(await _value(connection, "SELECT root FROM byway_state"))
 
 
-async def claim(connection: Connection, own: str, believed: Sequence[str]) -> str | None:
-    """Makes `own` the mesh's root where it has none, or one of those `believed`; else returns the one that it has."""
+async def claim(connection: Connection, mesh: str, own: str, believed: Sequence[str]) -> Owner | None:
+    """Binds the store to `mesh` and its root `own`, where it is nobody's or theirs; else returns whose it is.
+
+    A root that is among those `believed` gives way to `own`.
+    """
     async with connection.transaction():
-        query = "UPDATE byway_state SET root = %s WHERE root = '' OR root = ANY(%s) RETURNING root"
-        is_taken = (await (await connection.execute(query, (own, list(believed)))).fetchone()) is not None
-        return None if is_taken else await root(connection)
+        query = """
+        UPDATE byway_state SET root = %s, mesh = %s WHERE (root = '' OR root = ANY(%s)) AND mesh IN ('', %s) RETURNING root
+        """
+        if await (await connection.execute(query, (own, mesh, list(believed), mesh))).fetchone():
+            return None
+        name = await _value(connection, "SELECT mesh FROM byway_state")
+        return Owner(str(name), await root(connection))
 
 
 async def _revision(connection: Connection, *, is_locked: bool = False) -> int:
@@ -168,6 +206,12 @@ async def _revision(connection: Connection, *, is_locked: bool = False) -> int:
     if not isinstance(found, int):
         raise StoreFault("the store has lost its state: restore it from a backup")
     return found
+
+
+async def _token(connection: Connection, revision: int) -> str:
+    """The token of the commit that made the revision, "" where it is not kept."""
+    found = await _value(connection, "SELECT token::text FROM byway_commits WHERE revision = %s", revision)
+    return str(found or "")
 
 
 async def _value(connection: Connection, query: str, *arguments: object) -> object:

@@ -21,7 +21,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from byway.model.listener import InboundPort
 from byway.model.mesh import MeshDefaults
-from byway.model.report import Peer
+from byway.model.report import Peer, service_text
 from byway.xds.authorization import ALLOW_FILTER, DENY_FILTER, PLAIN_FILTER
 from byway.xds.clusters import ADS
 from byway.xds.message import packed, seconds
@@ -67,6 +67,7 @@ def inbound_manager(
         reporter="destination",
         peer=peer,
         security="mutual_tls" if is_mutual else "none",
+        service=service_text(port.service, port.service_name, port.namespace),
         access_log_path=mesh.access_log,
     )
     manager = _manager(f"inbound_{port.number}", reporter, mesh)
@@ -116,4 +117,5 @@ def _fault() -> HttpFilter:
 
 
 def _router() -> HttpFilter:
-    return _filter(_ROUTER, Router(suppress_envoy_headers=True))
+    """Counts nothing by response code: nobody reads it, the mesh's own metrics say it by peer."""
+    return _filter(_ROUTER, Router(suppress_envoy_headers=True, dynamic_stats=BoolValue(value=False)))

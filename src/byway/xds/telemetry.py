@@ -49,12 +49,14 @@ _ISTIO_TEXT: Final = (
 class Reporter(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy that reports: which side of the request it is, who it is, and how the connection is secured.
 
-    `security` is `mutual_tls` or `none` on an inbound filter chain and `unknown` at the source, as Istio has it.
+    `security` is `mutual_tls` or `none` on an inbound filter chain and `unknown` at the source, as Istio has it. `service` is
+    the text of the one service that the filter chain serves; empty where only a request's cluster tells.
     """
 
     reporter: ReporterSide
     peer: Peer
     security: Security = "unknown"
+    service: str = ""
     access_log_path: str = ""
 
 
@@ -92,8 +94,7 @@ def cluster_metadata(host: str, name: str, namespace: str) -> base_pb2.Metadata:
 
 def source_header(peer: Peer) -> base_pb2.HeaderValueOption:
     """Names this workload to the server's sidecar; belongs in `request_headers_to_add` of the outbound routes."""
-    # A percent sign would start a format.
-    header = base_pb2.HeaderValue(key=SOURCE_HEADER, value=peer.text.replace("%", "%%"))
+    header = base_pb2.HeaderValue(key=SOURCE_HEADER, value=_literal(peer.text))
     return base_pb2.HeaderValueOption(
         header=header, append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     )
@@ -181,7 +182,8 @@ def _tcp_closed(reporter: Reporter) -> stats_pb2.Config:
 def _report(reporter: Reporter) -> stats_pb2.Config.Tag:
     """The tag of `byway.model.report`; Envoy writes nothing where it knows nothing.
 
-    In plain text the header is not read at all: a request that Envoy answers before the first filter still has it.
+    In plain text the header is not read at all: a request that Envoy answers before the first filter still has it. What is
+    known beforehand is written down: each operator is evaluated for each metric of each request.
     """
     if reporter.reporter == "source":
         others = (f"%UPSTREAM_METADATA({METADATA_NAMESPACE}:peer)%", "%UPSTREAM_PEER_URI_SAN%")
@@ -195,10 +197,15 @@ def _report(reporter: Reporter) -> stats_pb2.Config.Tag:
         "%RESPONSE_CODE%",
         "%RESPONSE_FLAGS%",
         "%GRPC_STATUS_NUMBER%",
-        f"%CLUSTER_METADATA({METADATA_NAMESPACE}:service)%",
+        _literal(reporter.service) or f"%CLUSTER_METADATA({METADATA_NAMESPACE}:service)%",
         *others,
     )
     return stats_pb2.Config.Tag(name=TAG, value_format=SEPARATOR.join(parts))
+
+
+def _literal(text: str) -> str:
+    """A text inside a format, where a percent sign would start an operator."""
+    return text.replace("%", "%%")
 
 
 def _scope() -> stats_pb2.Config:

@@ -127,7 +127,7 @@ def test_an_apply_with_a_bad_object_names_it_and_can_keep_going(tiny: Tiny, tmp_
     os.kill(prover(tiny), signal.SIGKILL)
     partial = run(tiny, "apply", "--keep-going", "-f", str(file))
     assert partial.returncode == 1
-    assert "virtualservice.networking.istio.io/back left out" in partial.stdout
+    assert "left out, not stored: VirtualService default/back" in partial.stdout
     assert "virtualservice.networking.istio.io/front created" in partial.stdout
     printed = tmp_path / "printed.yaml"
     printed.write_text(tiny.cli("get", "vs", "-o", "yaml"))

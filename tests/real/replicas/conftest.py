@@ -52,11 +52,11 @@ N_PROXIES = 3
 class Replica:
     """`byway serve` in a state directory of its own."""
 
-    def __init__(self, state: Path, store: str, *options: str) -> None:
+    def __init__(self, state: Path, store: str, *options: str, mesh: str = "twin") -> None:
         self.state = state
         self.admin, self.xds = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self._command = (
-            *(*BYWAY, "serve", "--mesh", "twin", "--state", str(state), "--store", store),
+            *(*BYWAY, "serve", "--mesh", mesh, "--state", str(state), "--store", store),
             *("--admin", self.admin, "--xds", self.xds, *options),
         )
         self._log = state.with_suffix(".log")
@@ -110,6 +110,11 @@ class Replica:
         proxies: list[dict[str, Any]] = json.loads(self.cli("status", "-o", "json").stdout)
         return sum(proxy["connected"] and proxy["in_sync"] for proxy in proxies)
 
+    def certificates(self) -> set[tuple[str, str]]:
+        """The instance and the serial number of each workload's certificate in use, as it shows them."""
+        found: list[dict[str, Any]] = json.loads(self.cli("certs", "-o", "json").stdout)
+        return {(c["instance"], c["serial"]) for c in found if c.get("instance")}
+
     def metric(self, name: str) -> float:
         """One of its own metrics."""
         text = httpx.get(f"http://{self.admin}/metrics", timeout=10, trust_env=False).text
@@ -133,6 +138,7 @@ class Twins:
         self.first = Replica(folder / "a", store)
         self.second = Replica(folder / "b", store, "--ca", str(folder / "a" / "ca"))
         self.stranger = Replica(folder / "c", store)
+        self.namesake = Replica(folder / "d", store, "--ca", str(folder / "a" / "ca"), mesh="bank")
         self._agent: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -146,13 +152,23 @@ class Twins:
         assert drawn.returncode == 0, drawn.stderr
         self.second.apply(drawn.stdout)
         self.plan = read_plan(Layout(self.first.state).plan)
+        self.start_agent()
+        Demo.wait(lambda: N_PROXIES in (self.first.synced(), self.second.synced()), 60)
+
+    def start_agent(self) -> None:
+        """Starts the agent, which shares the first control plane's state directory."""
         command = (
             *(*BYWAY, "agent", "--mesh", "twin", "--state", str(self.first.state)),
             *("--xds", f"{self.first.xds},{self.second.xds}"),
         )
         with (self.folder / "agent.log").open("ab") as log:
             self._agent = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        Demo.wait(lambda: N_PROXIES in (self.first.synced(), self.second.synced()), 60)
+
+    def end_agent(self) -> None:
+        """Ends the agent alone, as Ctrl-C does; what it runs goes on."""
+        assert self._agent is not None
+        self._agent.terminate()
+        self._agent.wait(20)
 
     def end(self) -> None:
         """Ends everything and removes what is left."""

@@ -19,7 +19,8 @@ def test_a_change_applied_at_either_reaches_proxies_at_the_other(twins: Twins) -
     assert twins.get().text == "the back answers"
     home, away = twins.home, twins.away
     assert (home.synced(), away.synced()) == (N_PROXIES, 0)
-    away.apply(MARK.format(mark="away"))
+    assert "those at others take it from the store" in away.apply(MARK.format(mark="away"))
+    assert "ask the others of the mesh" in away.cli("proxy-config", "front").stderr
     assert seconds_until(lambda: twins.mark() == "away", 10) < 5
     home.apply(MARK.format(mark="home"))
     Demo.wait(lambda: twins.mark() == "home", 10)
@@ -42,6 +43,7 @@ def test_killed_the_streams_move_and_nothing_is_sent_again(twins: Twins) -> None
     assert away.metric("byway_xds_resources_sent_total") == n_sent, (
         f"something was sent again (moved in {took_s:.1f} s)"
     )
+    Demo.wait(lambda: len(away.certificates()) == N_PROXIES, 10)
     away.apply(MARK.format(mark="alone"))
     assert twins.mark() == "alone"
     home.start()
@@ -80,11 +82,44 @@ def test_while_the_store_is_away_writes_are_refused_and_what_runs_stays(twins: T
     assert "nothing was changed" in done.stderr
     assert "byway@" not in done.stderr
     assert twins.mark() == before
+    Demo.wait(lambda: twins.first.metric("byway_store_up") == 0, 10)
+    checked = twins.first.cli("check")
+    assert (checked.returncode, "× the store is away since" in checked.stdout) == (1, True)
+    assert "the store is away since" in twins.first.cli("status").stdout
+    assert "would be refused now" in twins.first.cli("apply", "--dry-run", "-f", str(file)).stderr
     twins.server.start()
+    Demo.wait(lambda: twins.first.metric("byway_store_up") == 1, 15)
     twins.first.apply(MARK.format(mark="restored"))
     Demo.wait(lambda: twins.mark() == "restored", 15)
     for replica in (twins.first, twins.second):
         Demo.wait(partial(twins.is_written, replica, "restored"), 15)
+
+
+def test_an_agent_comes_back_without_the_control_plane_of_its_host(twins: Twins) -> None:
+    """It goes on with the certificate that it had, at the other one; `down` names a control plane that still serves."""
+    down = twins.second.cli("down", "--state", str(twins.second.state))
+    assert twins.second.process is not None
+    assert (down.returncode, f"process {twins.second.process.pid} " in down.stdout) == (1, True), down.stdout
+    assert twins.second.is_running
+    twins.end_agent()
+    twins.first.end(signal.SIGKILL)
+    Demo.wait(lambda: twins.second.synced() == 0, 20)
+    twins.start_agent()
+    Demo.wait(lambda: twins.second.synced() == N_PROXIES, 30)
+    held = twins.second.certificates()
+    assert len(held) == N_PROXIES
+    twins.get()
+    twins.second.end()
+    twins.second.start()
+    Demo.wait(lambda: twins.second.certificates() == held, 30)
+    twins.first.start()
+
+
+def test_a_control_plane_of_another_mesh_is_refused(twins: Twins) -> None:
+    """Though it has the CA."""
+    code, complaint = twins.namesake.refusal()
+    assert code == 1
+    assert "the store belongs to the mesh twin, this control plane is of bank" in complaint
 
 
 def test_a_control_plane_with_another_root_is_refused(twins: Twins) -> None:

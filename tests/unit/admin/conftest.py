@@ -23,6 +23,7 @@ from byway.admin.port import (
     RolloutReport,
     Section,
     SourceText,
+    StoreReport,
     Target,
     Trouble,
     VersionReport,
@@ -122,6 +123,9 @@ class MemoryMesh:
                 diagnostic=QUARANTINED,
             ),
         )
+
+    def store(self) -> StoreReport:
+        return StoreReport(is_up=False, away_since="2026-01-01T00:00:00Z")
 
     async def analysis(self) -> tuple[Diagnostic, ...]:
         return (QUARANTINED,)

@@ -121,13 +121,13 @@ class MeshInMemory:
 
     def inspection(self, path: Path) -> Inspection:
         """The inspection of a start."""
-        return Inspection(self.world, self.proposals, self.quarantine, self.clock, path)
+        return Inspection(self.world, self.source, self.proposals, self.quarantine, self.clock, path)
 
     async def started(self, path: Path, by: str = "0.1 1.40") -> Inspection:
         """Fills the world with what the source has, as a starting control plane does."""
         inspection = self.inspection(path)
         snapshot = await self.source.load()
-        inspection.load(snapshot.documents, by)
+        inspection.load(snapshot, by)
         self.writer.following.revision = snapshot.revision
         await inspection.begin()
         return inspection

@@ -94,8 +94,21 @@ async def test_an_apply_that_keeps_going_leaves_out_what_cannot_be_read_or_is_wr
     empty = route("empty").replace("hosts: [link-service]", "hosts: []")
     outcome = await setting.apply(GOOD[0] + unreadable + empty, keep_going=True)
     assert outcome.is_partial
+    assert {c.name: c.action for c in outcome.changes} == {
+        "r00": "created",
+        "unreadable": "left out",
+        "empty": "left out",
+    }
     assert await setting.stored() == {"r00"}
     assert {d.subject.rpartition("/")[2] for d in outcome.diagnostics} == {"unreadable", "empty"}
+
+
+async def test_what_is_good_and_there_already_is_told_beside_what_is_left_out() -> None:
+    setting = await mesh()
+    await setting.apply(GOOD[0])
+    outcome = await setting.apply(GOOD[0] + BAD, keep_going=True)
+    assert {c.name: c.action for c in outcome.changes} == {"r00": "unchanged", "bad": "left out"}
+    assert outcome.is_partial
 
 
 @pytest.mark.parametrize("keep_going", [False, True])

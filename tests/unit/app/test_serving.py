@@ -34,6 +34,16 @@ async def test_health_is_answered_when_there_are_too_many_connections() -> None:
     listening.close()
 
 
+async def test_it_says_when_it_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        told = asyncio.Event()
+        server = HttpServer(PlainTextResponse("here"), "127.0.0.1", 0, told.set)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        await asyncio.wait_for(told.wait(), 5)
+        server.should_exit = True
+        await serving
+
+
 async def _answered(port: int) -> dict[str, int]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as caller:
         return {path: (await caller.get(path)).status_code for path in PATHS}

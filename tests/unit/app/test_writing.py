@@ -10,12 +10,14 @@ import pytest
 from byway.admin.port import Outcome, SourceText, Target
 from byway.ads.hub import Hub
 from byway.app.catalogue import MeshCatalogue
+from byway.app.kindname import kind_named
 from byway.app.proposal import Proposals
 from byway.app.staging import Staging
-from byway.app.writing import Writer, kind_named, resource_ids
+from byway.app.writing import Writer, resource_ids
 from byway.base.clock import SystemClock
 from byway.base.errors import UsageError
 from byway.engine import Database
+from byway.kinds.registry import KINDS
 from byway.kinds.resource import ResourceId
 from byway.sources.errors import StoreFault
 from byway.sources.memory import MemorySource
@@ -207,6 +209,26 @@ async def test_a_virtual_service_without_hosts_names_the_host_that_was_probably_
 @pytest.mark.parametrize("word", ["vs", "VirtualService", "virtualservices", "virtualservice.networking.istio.io"])
 def test_a_kind_may_be_named_in_any_usual_way(word: str) -> None:
     assert kind_named(word).name == "VirtualService"
+
+
+PLURALS = {
+    "VirtualService": "virtualservices",
+    "DestinationRule": "destinationrules",
+    "Gateway": "gateways",
+    "Sidecar": "sidecars",
+    "WorkloadEntry": "workloadentries",
+    "PeerAuthentication": "peerauthentications",
+    "AuthorizationPolicy": "authorizationpolicies",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+    "Namespace": "namespaces",
+    "MeshConfig": "meshconfigs",
+}
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_every_kind_may_be_named_by_its_plural(kind: str) -> None:
+    assert kind_named(PLURALS[kind]).name == kind
 
 
 def test_an_unknown_kind_is_answered_with_those_there_are() -> None:

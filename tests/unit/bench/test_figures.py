@@ -64,7 +64,7 @@ def test_what_was_not_measured_again_is_kept_and_said_to_be() -> None:
     assert [(r.name, r.value) for r in run.everything] == [("a", 1), ("c", 1), ("b", 2)]
     text = page(run, {"a": 1, "b": 1, "c": 1})
     assert "| `a` | 1 s |  | kept |" in text
-    assert "| `b` | 2 s |  | 1 |" in text
+    assert "| `b` | 2 s |  | 1 s |" in text
 
 
 def test_figures_are_rounded_for_reading() -> None:
@@ -108,3 +108,16 @@ def test_a_picture_is_kept_with_its_figure() -> None:
     result = Result(name="a", value=1, unit="%", how="", group="One", curve=curve)
     (kept,) = results_in(document(Run(machine=MACHINE, scope=QUICK, seconds=9, results=(result,))))
     assert kept == result
+
+
+def test_a_kept_figure_says_which_run_it_is_of() -> None:
+    old = Result(name="a", value=1, unit="×", how="", group="One")
+    first = Run(machine=MACHINE, scope=QUICK, seconds=9, began="2026-01-31 09:30", results=(old,))
+    new = Result(name="b", value=0.61, unit="s", how="", goal=Goal(1), group="One")
+    second = Run(
+        machine=MACHINE, scope=QUICK, seconds=9, began="2026-02-01 10:00", results=(new,), kept=results_in(document(first))
+    )
+    assert [r.measured for r in results_in(document(second))] == ["2026-02-01 10:00", "2026-01-31 09:30"]
+    text = page(second, {})
+    assert "| `a` | 1 × |  | kept, 2026-01-31 09:30 |" in text
+    assert "| `b` | 610 ms | ≤ 1 s: met |" in text

@@ -14,19 +14,22 @@ from pathlib import Path
 
 import pytest
 
-from byway.admin.port import CertificateStatus, ProxyStatus
+from byway.admin.port import CertificateStatus, ProxyStatus, StoreReport
 from byway.agent.plan import plan_from_json
 from byway.app.listening import holder, is_free
+from byway.app.state import admin_of, keep_admin
 from byway.base.errors import UsageError
 from byway.cli.checkup import Check, checkup_text
-from byway.cli.mesh_health import certificate_checks, proxy_checks
+from byway.cli.mesh_health import certificate_checks, proxy_checks, store_checks
 from byway.cli.output import table
 from byway.cli.progress import Progress
 from byway.cli.state import running_state
+from byway.cli.status import store_lines
 from byway.cli.values import address, number_within, seconds
 from byway.cli.verbs import VERBS
 from byway.cli.wording import WrongUsageError, milliseconds, percent
 from byway.cli.workload import planned
+from byway.kinds.text import documents
 from tests.unit.cli.conftest import Byway, block
 from tests.unit.cli.recorded import RecordedControlPlane
 
@@ -70,7 +73,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(byway: Byway, words: tuple[str,
 
 def test_an_absent_control_plane_is_a_failure_that_says_what_to_start(byway: Byway) -> None:
     run = byway("status", "--server", "http://127.0.0.1:9")
-    mend = "start one with `byway demo` or `byway up`, or say where with --server"
+    mend = "start one with `byway demo` or `byway up`, or say where with --server or --state"
     assert (run.code, run.err) == (1, f"byway: no control plane answers at http://127.0.0.1:9 ({mend})\n")
 
 
@@ -281,6 +284,23 @@ def test_the_end_of_a_root_is_told_at_30_14_and_7_days(days: int, verdict: str) 
     assert [check.verdict for check in certificate_checks([root], NOW)] == [verdict]
 
 
+def test_only_workloads_certificates_are_counted() -> None:
+    """Not the control plane's own, nor the agents'."""
+    end = (NOW + timedelta(days=1)).isoformat()
+    own = CertificateStatus(kind="leaf", identity="spiffe://cluster.local/ns/byway-system/sa/byway", not_after=end)
+    assert list(certificate_checks([own], NOW)) == []
+    web = CertificateStatus(kind="leaf", identity="", instance="web-1", not_after=end)
+    assert [c.finding for c in certificate_checks([own, web], NOW)] == ["1 workload certificate valid"]
+
+
+def test_a_store_that_is_away_is_a_failure() -> None:
+    away = StoreReport(is_up=False, away_since="2026-01-01T00:00:00Z")
+    assert list(store_checks(StoreReport())) == []
+    assert [(c.verdict, "since 2026-01-01T00:00:00Z" in c.finding) for c in store_checks(away)] == [("failed", True)]
+    assert store_lines(StoreReport()) == []
+    assert "away since 2026-01-01T00:00:00Z" in store_lines(away)[-1]
+
+
 def test_proxies_that_are_away_or_stale_are_named() -> None:
     def status(instance: str, *, connected: bool, in_sync: bool) -> ProxyStatus:
         return ProxyStatus(
@@ -297,3 +317,31 @@ def test_a_port_that_is_taken_is_traced_to_its_process(control_plane: RecordedCo
     port = int(control_plane.url.rpartition(":")[2])
     assert not is_free("127.0.0.1", port)
     assert "(pid " in holder(port)
+
+
+def test_the_state_directory_says_where_its_mesh_is(
+    byway: Byway, control_plane: RecordedControlPlane, tmp_path: Path
+) -> None:
+    """--server is stronger."""
+    control_plane.answers["/api/resources/vs"] = (200, {"items": []})
+    keep_admin(tmp_path, control_plane.url.removeprefix("http://"))
+    assert byway("get", "vs", "--state", str(tmp_path)).code == 0
+    run = byway("get", "vs", "--state", str(tmp_path), "--server", "http://127.0.0.1:9")
+    assert (run.code, "at http://127.0.0.1:9" in run.err) == (1, True)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7", ":7", "127.0.0.1:7"])
+def test_an_address_of_the_whole_machine_is_called_by_loopback(tmp_path: Path, address: str) -> None:
+    keep_admin(tmp_path, address)
+    assert admin_of(tmp_path) == "127.0.0.1:7"
+
+
+def test_what_is_got_as_yaml_can_be_put_together_and_applied(byway: Byway, control_plane: RecordedControlPlane) -> None:
+    for kind in ("VirtualService", "DestinationRule"):
+        control_plane.answers[f"/api/resources/{kind}"] = (200, {"items": [{"kind": kind}, {"kind": kind}]})
+    got = [
+        byway("get", k, "-o", "yaml", "--server", control_plane.url).out for k in ("VirtualService", "DestinationRule")
+    ]
+    assert [document.body["kind"] for document in documents("".join(got), "f").value] == (
+        ["VirtualService"] * 2 + ["DestinationRule"] * 2
+    )

@@ -54,7 +54,7 @@ def test_a_users_mistake_comes_back_with_its_place(byway: Byway, server: str, st
     file.write_text("bad")
     run = byway("apply", "-f", str(file), "--server", server, "--state", state)
     expected = f"{file}:3:1: spec.hosts is missing (add hosts: [link-service]) [missing-field]\n"
-    assert (run.code, run.out, run.err) == (1, "", expected)
+    assert (run.code, run.out, run.err) == (1, "nothing changed\n", expected)
 
 
 def test_a_name_is_deleted(byway: Byway, server: str, state: str) -> None:

@@ -79,6 +79,10 @@ def test_apply_sends_the_texts_the_namespace_and_the_token(
         (rollout(4, 3, 3, 0.0004), "3/3 proxies in 0.4 ms (1 does not use it)"),
         (rollout(21, 0, 0, 0.0), "stored; none of 21 proxies uses it"),
         (rollout(0, 0, 0, 0.0), "stored; no proxy is connected yet"),
+        (
+            {**rollout(0, 0, 0, 0.0), "may_be_elsewhere": True},
+            "stored; no proxy is at this control plane, those at others take it from the store",
+        ),
     ],
 )
 def test_the_last_line_tells_proxies_that_use_the_change_from_those_that_do_not(
@@ -128,7 +132,7 @@ def test_a_mistake_is_told_at_its_line_with_the_next_step_whatever_the_status(
     warning = {"severity": "warning", "code": "unknown-port", "message": "no port 1", "subject": "Service default/web"}
     control_plane.answers["/api/apply"] = (status, {"diagnostics": [error, warning]})
     run = byway("apply", "-f", str(canary), "--server", control_plane.url, "--state", str(state))
-    assert (run.code, run.out) == (1, "")
+    assert (run.code, run.out) == (1, "nothing changed\n")
     assert run.err == block("""
         canary.yaml:6:3: spec.hosts is missing (add hosts: [link-service]) [missing-field]
         Service default/web: warning: no port 1 [unknown-port]
@@ -303,8 +307,9 @@ def test_an_apply_that_keeps_going_tells_what_was_left_out_and_fails(
     assert (run.code, run.err) == (1, "canary.yaml:7:3: Envoy refuses it [refused-by-envoy]\n")
     assert run.out == block("""
         virtualservice.networking.istio.io/link-service created
-        service/web left out
         20/20 proxies in 38 ms
+        left out, not stored: Service default/web
+        1 object of 2 left out
     """)
 
 
@@ -347,3 +352,13 @@ def test_status_ends_with_the_objects_in_trouble(byway: Byway, control_plane: Re
     assert lines[0] == "no proxy has joined the mesh yet"
     assert lines[2] == "1 object in trouble:"
     assert lines[3].startswith("VirtualService default/link-service: canary.yaml:7:3: in quarantine")
+
+
+def test_status_names_an_object_without_a_place_once(byway: Byway, control_plane: RecordedControlPlane) -> None:
+    """Of a damaged row in a store there is no file to point at."""
+    subject = "VirtualService default/lost"
+    diagnostic = {"severity": "error", "code": "quarantined", "message": "in quarantine", "subject": subject}
+    trouble = {"kind": "VirtualService", "namespace": "default", "name": "lost", "state": "quarantined"}
+    trouble |= {"in_force": "nothing of it is in force"}
+    control_plane.answers["/api/status"] = (200, {"proxies": [], "troubles": [{**trouble, "diagnostic": diagnostic}]})
+    assert byway("status", "--server", control_plane.url).out.count(subject) == 1

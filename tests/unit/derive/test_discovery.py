@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from byway.base.diagnostics import Severity
 from byway.derive.discovery import Given, given
 from byway.model.names import ANNOTATION_DISCOVERY, ANNOTATION_INTERCEPTION
 from byway.testing.mesh import TestMesh, instance, service
@@ -60,12 +61,12 @@ def test_an_eager_mesh_gives_every_service_and_what_there_is_by_routes_alone() -
 
 
 def test_a_workload_says_otherwise_for_itself() -> None:
-    """Either way; a word that means nothing is told, and the mesh's own counts."""
+    """Either way; a word that means nothing is an error, as in a MeshConfig."""
     assert offered(made(annotations={ANNOTATION_DISCOVERY: "eager"})).clusters == (DB,)
     assert offered(made(EAGER, annotations={ANNOTATION_DISCOVERY: "lazy"})) == Given()
     mesh = made()
     (found,) = mesh.apply(instance("web-1", app="web", address="10.0.0.1", annotations={ANNOTATION_DISCOVERY: "early"}))
-    assert (found.code, found.hint) == ("unknown-discovery", "write lazy or eager")
+    assert (found.severity, found.code, found.hint) == (Severity.ERROR, "unknown-discovery", "write lazy or eager")
     assert offered(mesh) == Given()
 
 

@@ -85,6 +85,13 @@ def test_a_bad_document_does_not_take_its_neighbours_with_it() -> None:
     assert [str(found) for found in read.diagnostics] == ['f:4:1: field "b" is there twice (keep one of them)']
 
 
+def test_two_documents_that_have_run_together_are_told_of_the_missing_line() -> None:
+    (found, *_) = documents("kind: A\nspec: {}\nkind: B\n", "f").diagnostics
+    assert str(found) == 'f:3:1: field "kind" is there twice (put a line --- between two documents)'
+    (inner,) = documents("spec:\n  kind: A\n  kind: B\n", "f").diagnostics
+    assert inner.hint == "keep one of them"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from byway.base.errors import UsageError
 from byway.sources.errors import RevisionConflict, StoreFault
 from byway.sources.postgresql import PostgresSource
 from byway.sources.source import Batch, Put
+from byway.sources.tables import Owner
 from byway.testing.postgres import PostgresServer
 
 # Commits pairs of policies for ever and says each revision once it was acknowledged.
@@ -252,7 +254,17 @@ async def test_a_server_that_is_not_there_is_one_line_without_the_password() -> 
     assert "s3cret" not in text
 
 
-@pytest.mark.parametrize("url", ["mysql://x", "postgresql://ada:s3%cret@host/mesh", "postgresql://host/mesh?s3cret=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://x",
+        "postgresql://ada:s3%cret@host/mesh",
+        "postgresql://host/mesh?s3cret=1",
+        "postgresql://ada:s3/cret@host/mesh",
+        "postgresql://ada:s3@cret@host/mesh",
+        "postgresql://ada@s3/cret@host/mesh",
+    ],
+)
 async def test_what_is_no_url_is_said_without_a_word_of_it(url: str) -> None:
     with pytest.raises(UsageError, match="percent-encode what is special") as fault:
         await PostgresSource.open(url)
@@ -317,11 +329,25 @@ async def test_the_first_root_claims_the_store_and_another_is_told_whose_it_is(p
     """A root that is believed may take over from the one before it: so roots are rotated."""
     first, second = pair
     assert await first.root() == ""
-    assert await first.claim("old", ["old"]) is None
-    assert await second.claim("other", ["other"]) == "old"
-    assert await second.claim("old", ["old", "new"]) is None
-    assert await first.claim("new", ["old", "new"]) is None
-    assert await second.claim("old", ["old", "new"]) is None, (
+    assert await first.claim("shop", "old", ["old"]) is None
+    assert await second.claim("shop", "other", ["other"]) == Owner("shop", "old")
+    assert await second.claim("shop", "old", ["old", "new"]) is None
+    assert await first.claim("shop", "new", ["old", "new"]) is None
+    assert await second.claim("shop", "old", ["old", "new"]) is None, (
         "who still signs under the old one believes in the new one"
     )
-    assert await second.claim("old", ["old"]) is None
+    assert await second.claim("shop", "old", ["old"]) is None
+
+
+async def test_a_store_is_bound_to_one_meshs_name_even_if_it_was_made_before_that(pair: Any, database: str) -> None:
+    first, second = pair
+    assert await first.claim("shop", "old", ["old"]) is None
+    assert await second.claim("bank", "old", ["old"]) == Owner("shop", "old")
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("ALTER TABLE byway_state DROP COLUMN mesh")
+    source = await PostgresSource.open(database)
+    try:
+        assert await source.claim("bank", "old", ["old"]) is None
+        assert await source.claim("shop", "old", ["old"]) == Owner("bank", "old")
+    finally:
+        await source.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from byway.sources.errors import StoreFault
+from byway.sources.errors import RevisionGone, StoreFault
 from byway.sources.source import Put
 from byway.sources.store import StoreSource
 
@@ -143,7 +143,7 @@ async def test_a_damaged_store_is_said_to_be_damaged(tmp_path: Path, written: An
 
 
 async def test_a_damaged_document_is_found_when_all_are_loaded(tmp_path: Path, written: Any) -> None:
-    """Documents are read one by one, long after: what is wrong with one must be said before."""
+    """Documents are read one by one, long after: what is wrong with one is said before, by name, and the others are there."""
     path = tmp_path / "store.sqlite"
     store = await StoreSource.open(path)
     await store.commit([Put(written.policy(name)) for name in ("a", "b")])
@@ -152,8 +152,29 @@ async def test_a_damaged_document_is_found_when_all_are_loaded(tmp_path: Path, w
         connection.execute("UPDATE resources SET document = ? WHERE name = 'b'", (b'{"body":{"kind":',))
     connection.close()
     store = await StoreSource.open(path)
-    with pytest.raises(StoreFault, match="it is damaged"):
-        await store.load()
+    snapshot = await store.load()
+    assert written.names(snapshot.documents) == ["a"]
+    assert list(map(str, snapshot.damaged)) == ["PeerAuthentication default/b"]
+    assert "cannot be read" in str(snapshot.diagnostics[0])
+    assert await store.commit([Put(written.policy("b"))]) == 2, "it is mended by being applied anew"
+    assert not (await store.load()).damaged
+    await store.close()
+
+
+@pytest.mark.parametrize("batch", [b"{", b'{"revision":1,"changes":[{"type":"Rename","id":1}]}'])
+async def test_a_commit_that_cannot_be_read_is_passed_by_loading_anew(
+    tmp_path: Path, written: Any, batch: bytes
+) -> None:
+    path = tmp_path / "store.sqlite"
+    store = await StoreSource.open(path)
+    await store.commit([Put(written.policy("a"))])
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE commits SET batch = ?", (batch,))
+    connection.close()
+    store = await StoreSource.open(path)
+    with pytest.raises(RevisionGone):
+        await anext(store.watch(0))
     await store.close()
 
 
