@@ -165,6 +165,11 @@ def _with_routes_inside(twin: Twin) -> None:
             manager["route_config"] = side.routes[manager.pop("rds")["route_config_name"]]
 
 
+def _with_dynamic_stats(twin: Twin) -> None:
+    for manager in _managers(twin):
+        manager["http_filters"][-1]["typed_config"].pop("dynamic_stats", None)
+
+
 def _with_tracing(twin: Twin) -> None:
     exporter = {"envoy_grpc": {"cluster_name": AGENT_CLUSTER}, "timeout": "2s"}
     config = {
@@ -252,6 +257,7 @@ PIECES: Final = (
     Piece("chains", "listener filters and the other filter chains", _with_one_chain),
     Piece("buffers", "smaller buffers", _with_usual_buffers),
     Piece("discovery", "routes by discovery", _with_routes_inside),
+    Piece("dynamic_stats", "the router's counters by response code, which the mesh leaves out", _with_dynamic_stats, "in"),
     Piece("tracing", "traces of 1 % of the requests", _with_tracing, "in"),
     Piece("access_log", "a text line for each request", _with_access_log, "in"),
     Piece("one_allow_policy", "an AuthorizationPolicy that names one caller", _with_rules, "in"),
