@@ -26,7 +26,10 @@ async def test_the_recordings_have_the_shape_of_live_messages(pair: Any, client:
     live = {"metrics.bin": metrics, "first_metrics.bin": named, "traces.bin": b"".join(pair.reports.exports)}
     if os.environ.get("BYWAY_RECORD"):
         _record(live)
-    assert _series(_recorded("metrics.bin")) == _series(metrics)
+    # Of all messages together: what one of them holds depends on when the proxies flush.
+    assert _series(_recorded("metrics.bin")) == set[tuple[str, tuple[str, ...]]]().union(
+        *map(_series, pair.reports.metrics)
+    )
     assert _attributes(_recorded("traces.bin")) == _attributes(live["traces.bin"])
 
 
