@@ -177,8 +177,8 @@ _TAIL: Final = """## How it is set up
 - *byway*: the same in a mesh started by `byway up`, with its defaults: STRICT mutual TLS, Istio's metrics, no traces (a
   MeshConfig asks for them), no access log. The caller calls the server by its name.
 - *twins* (`python -m bench cost`, `python -m bench instructions`): static copies of the live pair, read from its Envoys, one
-  whole and one for each piece that it lacks, or has besides. All stand at once and take their turns in an order drawn by lot; a burst
-  during which others used the machine is repeated. Under valgrind each is run alone.
+  whole and one for each piece that it lacks, or has besides. All stand at once and take their turns in an order drawn by lot;
+  a burst during which others used the machine is repeated. Under valgrind each is run alone.
 - All Envoys have one worker. The ways are measured in turn, another one first in each round.
 - The direct way's p50 jumps between some 25 µs and some 60 µs from round to round, probably by where the kernel puts caller and
   server. What Byway costs is better read from the ratio to the bare pair.

@@ -56,7 +56,10 @@ def a_side(*clusters: Any) -> Side:
     listeners = [{"filter_chains": [{"name": "http", "filters": [{"typed_config": manager}]}]}]
     route: Any = {"route": {"retry_policy": {}}, "typed_per_filter_config": {"byway.filters.http.deny": {}}}
     host = {"domains": ["server:8080", "240.240.1.2:8080"], "routes": [route]}
-    bootstrap = {"stats_config": {"stats_matcher": {}}, "static_resources": {"listeners": listeners, "clusters": [*clusters]}}
+    bootstrap = {
+        "stats_config": {"stats_matcher": {}},
+        "static_resources": {"listeners": listeners, "clusters": [*clusters]},
+    }
     return Side(bootstrap, {"out": {"name": "out", "virtual_hosts": [host]}})
 
 

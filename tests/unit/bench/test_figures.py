@@ -115,7 +115,12 @@ def test_a_kept_figure_says_which_run_it_is_of() -> None:
     first = Run(machine=MACHINE, scope=QUICK, seconds=9, began="2026-01-31 09:30", results=(old,))
     new = Result(name="b", value=0.61, unit="s", how="", goal=Goal(1), group="One")
     second = Run(
-        machine=MACHINE, scope=QUICK, seconds=9, began="2026-02-01 10:00", results=(new,), kept=results_in(document(first))
+        machine=MACHINE,
+        scope=QUICK,
+        seconds=9,
+        began="2026-02-01 10:00",
+        results=(new,),
+        kept=results_in(document(first)),
     )
     assert [r.measured for r in results_in(document(second))] == ["2026-02-01 10:00", "2026-01-31 09:30"]
     text = page(second, {})

@@ -116,6 +116,7 @@ def test_a_database_at_rest_is_sound() -> None:
 def test_a_timer_counts_a_querys_own_seconds() -> None:
     """Not those of the queries that it asks."""
     now_s = 0.0
+
     @query
     def slow(db: Database) -> int:
         nonlocal now_s
