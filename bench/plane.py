@@ -90,12 +90,13 @@ class Plane:
         self.catalogue = TrustingCatalogue(self.database)
         clock = SystemClock()
         self.hub = Hub(self.catalogue, clock, pace)
+        self.proposals = Proposals(self.database, self.world, self.catalogue, prover or _Everything())
         windows = Windows(clock.monotonic())  # no proxy reports traffic here
         self.writer = Writer(
             self.database,
             self.world,
             MemorySource(),
-            Proposals(self.database, self.world, self.catalogue, prover or _Everything()),
+            self.proposals,
             self.hub,
             lambda _: None,
             Staging(self.hub, windows, clock, lambda proxy: (proxy.namespace, proxy.instance)),

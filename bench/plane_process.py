@@ -20,8 +20,8 @@ from bench.churn import Churn
 from bench.plane import Plane
 from bench.process import private_mb
 from byway.app.heap import collect_rarely, set_aside
-from byway.kinds.decode import decode
-from byway.kinds.resource import Resource
+from byway.app.inspection import Inspection
+from byway.base.clock import SystemClock
 from byway.sources.store import StoreSource
 from byway.testing.generated_mesh import GeneratedMesh, entry, mesh_access
 from byway.testing.population import Size, instances_of
@@ -80,21 +80,24 @@ class Serving:
         """Serves until its input ends."""
         began = time.perf_counter()
         collect_rarely()
-        plane = Plane(await self._resources())
+        plane = await self._plane()
         set_aside()
         async with plane.serving(self._order.address) as target:
             tell(Ready(target=target, seconds=time.perf_counter() - began, n_resources=len(plane.world)))
             while line := await self._commands.readline():
                 tell(await self._answer(plane, msgspec.json.decode(line, type=Command)))
 
-    async def _resources(self) -> tuple[Resource, ...]:
+    async def _plane(self) -> Plane:
         if not self._order.store:
-            return self._mesh.resources()
-        source = await StoreSource.open(Path(self._order.store))
-        snapshot = await source.load()
+            return Plane(self._mesh.resources())
+        plane, path = Plane(()), Path(self._order.store)
+        source = await StoreSource.open(path)
+        quarantine, proofs = plane.writer.quarantine, path.with_suffix(".proofs")
+        inspection = Inspection(plane.world, source, plane.proposals, quarantine, SystemClock(), proofs)
+        inspection.load(await source.load(), "")
         await source.close()
-        decoded = (decode(document).value for document in snapshot.documents)
-        return tuple(resource for resource in decoded if resource is not None)
+        plane.writer.names.publish()
+        return plane
 
     async def _answer(self, plane: Plane, command: Command) -> Any:
         service = self._mesh.population.services[command.service]

@@ -81,14 +81,15 @@ class Inspection:
         """Fills the world; how many objects are in it now. Those that are damaged in the store are held."""
         self.by = by
         self._revision = snapshot.revision
-        stored = list(snapshot.documents)
-        ids = snapshot.ids or tuple(identity(document) for document in stored)
-        found = incoming(stored, ids)
+        documents = snapshot.documents  # each is read as it is taken: all at once would fill memory
+        ids = snapshot.ids or tuple(identity(document) for document in documents)
+        found = incoming(documents, ids)
         remembered = self._remembered()
         unreadable = (*found.unreadable, *losses(snapshot.damaged))
-        by_id = dict(zip(ids, stored, strict=True))
-        by_id |= {unread.id: unread.document for unread in unreadable}
-        good = self._quarantine.restore(remembered.held, by_id)
+        wanted = {held.id for held in remembered.held}
+        stored = {i: documents[n] for n, i in enumerate(ids) if i in wanted}
+        stored |= {unread.id: unread.document for unread in unreadable}
+        good = self._quarantine.restore(remembered.held, stored)
         is_free = [r for r in found.resources if not self._quarantine.is_held(r.id)]
         self._world.apply(Change((*is_free, *good)))
         for unread in unreadable:
@@ -110,7 +111,7 @@ class Inspection:
         if n:
             _log.info("stored objects proved", n=n - len(self._unproved), n_later=len(self._unproved))
 
-    async def run(self, alone: asyncio.Lock, tell: Callable[[Judged], Awaitable[None]]) -> None:
+    async def run(self, alone: asyncio.Lock, tell: Callable[[Judged], Awaitable[object]]) -> None:
         """Proves the rest while proxies are served, and keeps what is to be remembered, until cancelled."""
         while True:
             while self._unproved:
