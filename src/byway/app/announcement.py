@@ -15,6 +15,7 @@ from byway.app.meshfile import Description
 from byway.app.readiness import Lack
 from byway.app.settings import LocalSettings
 from byway.app.state import default_state
+from byway.base.wording import counted
 from byway.demo import files
 
 _LOST = (
@@ -54,7 +55,7 @@ def ready(
     n_ready = len(services) - len({lack.service for lack in lacks} & set(services))
     n_proxies = sum(v.instances for s in services.values() if s.proxy != "grpc" for v in s.all_versions.values())
     n_proxies += len(description.file.gateways)
-    proxies = f"{n_proxies} {'proxy' if n_proxies == 1 else 'proxies'}"
+    proxies = counted(n_proxies, "proxy", "proxies")
     _say(f"\n{n_ready}/{len(services)} services are ready ({proxies}) after {seconds:.0f} s.\n")
     for lack in lacks:
         _say(f"  missing         {lack} (its log: {state}/run/{lack.workload.instance}/app.log)")

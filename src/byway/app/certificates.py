@@ -12,6 +12,7 @@ from datetime import datetime
 from byway.admin.port import CertificateStatus
 from byway.agent.frames import WorkloadReport
 from byway.authority.certificate_log import CertificateLog, IssuedCertificate
+from byway.base.clock import timestamp
 from byway.identity.certificate import CertificateFacts
 
 
@@ -37,11 +38,6 @@ def leaves(
     return tuple(found)
 
 
-def moment(at: datetime) -> str:
-    """RFC 3339 in UTC, in whole seconds."""
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def _is_older(entry: IssuedCertificate, agents: Mapping[str, CertificateFacts]) -> bool:
     facts = agents.get(entry.node)
     return facts is not None and str(facts.identity) == entry.identity and facts.not_after > entry.not_after
@@ -53,8 +49,8 @@ def _reported(report: WorkloadReport, log: CertificateLog, issued: IssuedCertifi
         identity=report.identity,
         instance=report.instance,
         serial=report.serial,
-        not_before=moment(datetime.fromisoformat(report.begins)),
-        not_after=moment(datetime.fromisoformat(report.expires)),
+        not_before=timestamp(datetime.fromisoformat(report.begins)),
+        not_after=timestamp(datetime.fromisoformat(report.expires)),
         n_rotations=log.n_rotations(issued) if issued else 0,
     )
 
@@ -64,8 +60,8 @@ def _presented(facts: CertificateFacts) -> CertificateStatus:
         kind="leaf",
         identity=str(facts.identity),
         serial=facts.serial,
-        not_before=moment(facts.not_before),
-        not_after=moment(facts.not_after),
+        not_before=timestamp(facts.not_before),
+        not_after=timestamp(facts.not_after),
     )
 
 
@@ -74,7 +70,7 @@ def _issued(entry: IssuedCertificate, log: CertificateLog) -> CertificateStatus:
         kind="leaf",
         identity=entry.identity,
         serial=entry.serial,
-        not_before=moment(entry.issued_at),
-        not_after=moment(entry.not_after),
+        not_before=timestamp(entry.issued_at),
+        not_after=timestamp(entry.not_after),
         n_rotations=log.n_rotations(entry),
     )

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from byway.ads.hub import Hub
+from byway.ads.rollout import Rollout, RolloutResult
 from byway.app.intake import Incoming, identity, incoming
 from byway.app.losses import losses
 from byway.app.nametable import NameTable
@@ -152,7 +153,7 @@ class Following:
             named = identity(document)
             kept = snapshot.ids[n] if snapshot.ids else named
             stored |= {named, kept}
-            if self._differs(named, document):
+            if not self._world.holds(named, document):
                 different.append(document)
                 ids.append(kept)
             if n % _AT_ONCE == 0:
@@ -176,15 +177,10 @@ class Following:
         _log.info("change of another control plane", revision=self.revision, n=len(ids))
         await self.tell(verdict)
 
-    async def tell(self, verdict: Judged) -> None:
-        """Tells the fleet what differs now."""
+    async def tell(self, verdict: Judged) -> Rollout | RolloutResult:
+        """Tells the fleet what differs now; what moves doors is told in turns, and has been taken when this returns."""
         stands = verdict.change.ids
         if verdict.moved:
-            await self._turns.publish(verdict.changed, verdict.moved, lambda: self._names.publish_of(stands))
-            return
+            return await self._turns.publish(verdict.changed, verdict.moved, lambda: self._names.publish_of(stands))
         self._names.publish_of(stands)
-        self._hub.publish(verdict.changed)
-
-    def _differs(self, resource_id: ResourceId, document: Document) -> bool:
-        here = self._world.resource(resource_id)
-        return here is None or here.document.body != document.body
+        return self._hub.publish(verdict.changed)

@@ -29,11 +29,11 @@ from byway.agent.interception.claims import claimed
 from byway.agent.layout import Layout, write_whole
 from byway.agent.plan import Plan, plan_json
 from byway.app import announcement, machine, preflight
-from byway.app.blueprint import Blueprint, Setting, blueprint
+from byway.app.blueprint import Blueprint
 from byway.app.child import Child
 from byway.app.client import AdminClient, AgentClient, documents_yaml
+from byway.app.drawing import Ground, drawing, usable
 from byway.app.meshfile import Description, description
-from byway.app.preflight import MeshFileError
 from byway.app.readiness import Lack, lacks
 from byway.app.serving import ended_by_signals
 from byway.app.settings import AgentSettings, ControlPlaneSettings, LocalSettings
@@ -49,7 +49,6 @@ from byway.app.tenure import (
     scratch,
 )
 from byway.authority.private_files import private_directory
-from byway.base.diagnostics import Derived
 from byway.base.errors import BywayError, FaultError, UsageError
 from byway.demo import files
 
@@ -95,7 +94,7 @@ class _LocalMesh:
         self._is_demo = not settings.file
         file = files.MESH if self._is_demo else Path(settings.file)
         self._file = file
-        self._description: Description = _usable(description(_with_ingress(_text(file), settings), str(file)))
+        self._description: Description = usable(description(_with_ingress(_text(file), settings), str(file)))
         self._mesh = settings.mesh or self._description.file.mesh
         self.state = Path(settings.state).expanduser().absolute() if settings.state else default_state(self._mesh)
         self._layout = Layout(self.state)
@@ -308,22 +307,8 @@ class _LocalMesh:
         if self._interception == "iptables":
             if not stack.enter_context(claimed(name)):
                 raise UsageError(f"a mesh whose network is named {name} runs already (end it with `byway down`)")
-            subnet = stack.enter_context(network.claimed_subnet())
-            if not subnet:
-                raise FaultError("no free network for the mesh (every candidate is routed already)")
-        setting = Setting(
-            node=machine.node_name(),
-            interception=self._interception,
-            folder=str(self._file.parent.resolve()),
-            python=sys.executable,
-            subnet=subnet,
-            uid=machine.invoking("SUDO_UID"),
-            gid=machine.invoking("SUDO_GID"),
-            env=machine.application_environment(),
-        )
-        drawn = _usable(blueprint(self._description, setting, machine.free_ports()))
-        named = msgspec.structs.replace(drawn.plan.network, name=name)
-        drawn = msgspec.structs.replace(drawn, plan=msgspec.structs.replace(drawn.plan, network=named))
+            subnet = stack.enter_context(network.claimed_subnet()) or ""
+        drawn = drawing(self._description, self._file.parent, self._interception, Ground(name, subnet))
         teardown.remove_forgotten(drawn.plan, self.state)
         return drawn
 
@@ -357,12 +342,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
-
-
-def _usable(derived: Derived[T | None]) -> T:
-    if derived.value is None:
-        raise MeshFileError("\n".join(str(diagnostic) for diagnostic in derived.diagnostics))
-    return derived.value
 
 
 def _forget_resources(state: Path) -> None:

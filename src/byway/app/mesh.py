@@ -27,12 +27,13 @@ from byway.admin.port import (
 )
 from byway.ads.hub import Hub
 from byway.agent.desk import AgentDesk
-from byway.app.certificates import leaves, moment
+from byway.app.certificates import leaves
 from byway.app.kindname import kind_named
 from byway.app.proxies import proxy_status
 from byway.app.standing import Standing
 from byway.app.writing import Writer, resource_ids
 from byway.authority.authority import Authority
+from byway.base.clock import timestamp
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.base.json import decoded
 from byway.derive.lowered import mesh_defaults, workload_of
@@ -117,7 +118,7 @@ class Mesh:
     def store(self) -> StoreReport:
         """Whether what is written can be stored."""
         since = self._away_since()
-        return StoreReport(is_up=since is None, away_since=moment(since) if since else "")
+        return StoreReport(is_up=since is None, away_since=timestamp(since) if since else "")
 
     @property
     def n_quarantined(self) -> int:
@@ -171,8 +172,8 @@ class Mesh:
                 kind="root",
                 identity=f"spiffe://{self._authority.trust_domain}",
                 serial=f"{root.serial_number:x}",
-                not_before=moment(root.not_valid_before_utc),
-                not_after=moment(root.not_valid_after_utc),
+                not_before=timestamp(root.not_valid_before_utc),
+                not_after=timestamp(root.not_valid_after_utc),
             )
             for root in self._authority.bundle.certificates
         ]

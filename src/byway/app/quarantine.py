@@ -20,7 +20,7 @@ import structlog
 from byway.app.intake import Incoming, Unreadable, readable
 from byway.app.proposal import NOTHING, Judged, LeftOut, Proposals, both
 from byway.app.stand_in import CLOSED, stand_in
-from byway.base.clock import Clock
+from byway.base.clock import Clock, timestamp
 from byway.base.diagnostics import Diagnostic, Severity
 from byway.kinds.document import Document
 from byway.kinds.resource import Resource, ResourceId
@@ -91,7 +91,7 @@ class Quarantine:
         The verdict has the keys that are to be published. Whatever the objects hold, nothing is raised because of them.
         """
         removed = tuple(i for i in removes if self.is_held(i) or self._world.resource(i) is not None)
-        coming = {r.id: r for r in incoming.resources if self.is_held(r.id) or self._differs(r)}
+        coming = {r.id: r for r in incoming.resources if self.is_held(r.id) or not self._world.holds(r.id, r.document)}
         touched = {*coming, *removed, *(u.id for u in incoming.unreadable)}
         retried = {r.id: r for r in self._affected(touched) if r.id not in touched}
         change = Change((*coming.values(), *retried.values()), removed)
@@ -197,10 +197,6 @@ class Quarantine:
         """Lets the sessions see what the world has come to."""
         return msgspec.structs.replace(verdict, changed=verdict.changed | self._proposals.keep())
 
-    def _differs(self, resource: Resource) -> bool:
-        here = self._world.resource(resource.id)
-        return here is None or here.document.body != resource.document.body
-
     def _affected(self, touched: Set[ResourceId]) -> tuple[Resource, ...]:
         """Who is to be tried again, now that `touched` have changed."""
         telling = frozenset(i for i in touched if i.kind not in _UNTRIED)
@@ -238,7 +234,7 @@ class Quarantine:
         return msgspec.structs.replace(filled, diagnostic=told)
 
     def _now(self) -> str:
-        return self._clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
+        return timestamp(self._clock.now())
 
 
 _NOTHING: Final = "nothing of it is in force"

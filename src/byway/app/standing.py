@@ -16,6 +16,7 @@ from byway.ads.rollout import Nack
 from byway.app.catalogue import MeshCatalogue
 from byway.app.quarantine import Held, Quarantine, in_force
 from byway.base.diagnostics import Diagnostic, Severity
+from byway.base.wording import counted
 from byway.derive.analysis import findings
 from byway.engine import Database, Root
 from byway.explain.causes import causes
@@ -117,7 +118,7 @@ class Standing:
         proxies = {nack.proxy for nacks in refused.values() for nack in nacks}
         reason, nacks = max(refused.items(), key=lambda item: len(item[1]))
         resource = self._world.resource(resource_id)
-        who = f"{len(proxies)} {'proxy' if len(proxies) == 1 else 'proxies'}"
+        who = counted(len(proxies), "proxy", "proxies")
         return Trouble(
             kind=resource_id.kind,
             namespace=resource_id.namespace,

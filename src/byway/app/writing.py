@@ -27,6 +27,7 @@ from byway.app.standing import SHAPES
 from byway.app.turns import Turns
 from byway.base.clock import SystemClock
 from byway.base.diagnostics import Diagnostic, Severity
+from byway.base.wording import counted
 from byway.engine import Database
 from byway.kinds.decode import decode
 from byway.kinds.document import Document
@@ -94,7 +95,7 @@ class Writer:
             return Outcome(diagnostics=found.diagnostics)
         manner = _Manner(dry_run=dry_run, bake_s=bake_s, keep_going=keep_going, unreadable=found.unreadable)
         async with self._turn:
-            return await self._write(found.resources, (), found.diagnostics, manner)
+            return await self._write(Change(found.resources), found.diagnostics, manner)
 
     async def delete(self, sources: tuple[SourceText, ...], namespace: str, *, dry_run: bool) -> Outcome:
         """Removes the resources that some files name; one that is not there is no mistake."""
@@ -105,47 +106,36 @@ class Writer:
         async with self._turn:
             ids = tuple(i for i in found.documents if self._is_stored(i))
             absent = [_absent(i, document) for i, document in found.documents.items() if i not in ids]
-            return await self._write((), ids, (*found.diagnostics, *absent), _Manner(dry_run=dry_run))
+            return await self._write(Change((), ids), (*found.diagnostics, *absent), _Manner(dry_run=dry_run))
 
     async def delete_ids(self, ids: tuple[ResourceId, ...], *, dry_run: bool) -> Outcome:
         """Removes resources by their ids; all must be there."""
         async with self._turn:
             absent = tuple(_absent(i, None, Severity.ERROR) for i in ids if not self._is_stored(i))
-            return Outcome(diagnostics=absent) if absent else await self._write((), ids, (), _Manner(dry_run=dry_run))
+            if absent:
+                return Outcome(diagnostics=absent)
+            return await self._write(Change((), ids), (), _Manner(dry_run=dry_run))
 
-    async def _write(
-        self,
-        puts: tuple[Resource, ...],
-        removes: tuple[ResourceId, ...],
-        diagnostics: tuple[Diagnostic, ...],
-        manner: _Manner,
-    ) -> Outcome:
+    async def _write(self, asked: Change, diagnostics: tuple[Diagnostic, ...], manner: _Manner) -> Outcome:
         for _ in range(_MOST_TRIES):
             try:
-                return await self._tried(puts, removes, diagnostics, manner)
+                return await self._tried(asked, diagnostics, manner)
             except RevisionConflict as conflict:
                 async with self.following.alone:
                     await self.following.catch_up(conflict.actual)
-        return Outcome(diagnostics=(*diagnostics, _overtaken(Change(puts, removes))))
+        return Outcome(diagnostics=(*diagnostics, _overtaken(asked)))
 
-    async def _tried(
-        self,
-        puts: tuple[Resource, ...],
-        removes: tuple[ResourceId, ...],
-        diagnostics: tuple[Diagnostic, ...],
-        manner: _Manner,
-    ) -> Outcome:
+    async def _tried(self, asked: Change, diagnostics: tuple[Diagnostic, ...], manner: _Manner) -> Outcome:
         bake_s = manner.bake_s
         async with self.following.alone:
-            named = (*(r.id for r in puts), *manner.unreadable)
-            admitted_puts, refused = self._admissible(puts, keep_going=manner.keep_going)
+            puts, refused = self._admissible(asked.puts, keep_going=manner.keep_going)
             diagnostics = (*diagnostics, *refused)
-            if puts and not admitted_puts:
+            if asked.puts and not puts:
                 return Outcome(diagnostics=diagnostics)
-            changes = (*(self._change(r) for r in admitted_puts), *(_reported(i, "deleted") for i in removes))
-            changes += missing(named, changes)
-            asked = Change(tuple(r for r in admitted_puts if self._differs(r)), removes)
-            verdict, undo = await self._proposals.judge(asked)
+            changes = (*(self._change(r) for r in puts), *(_reported(i, "deleted") for i in asked.removes))
+            changes += missing((*(r.id for r in asked.puts), *manner.unreadable), changes)
+            different = Change(tuple(r for r in puts if self._differs(r)), asked.removes)
+            verdict, undo = await self._proposals.judge(different)
             change = verdict.change
             diagnostics = tuple(sorted((*diagnostics, *verdict.diagnostics), key=_place))
             outcome = answered(diagnostics, changes, verdict, keep_going=manner.keep_going)
@@ -179,17 +169,14 @@ class Writer:
         )
 
     async def _publish(self, change: Change, undo: Change, verdict: Judged) -> Rollout | RolloutResult:
-        """Stores and tells; what moves doors is told in turns, and has been taken when this returns."""
+        """Stores and tells."""
         try:
             await self.following.commit(change)
         except BaseException:
             self._proposals.take_back(undo)
             raise
         self._proposals.keep()
-        if verdict.moved:
-            return await self.turns.publish(verdict.changed, verdict.moved, lambda: self.names.publish_of(change.ids))
-        self.names.publish_of(change.ids)
-        return self._hub.publish(verdict.changed)
+        return await self.following.tell(verdict)
 
     async def _published_by_stages(
         self, change: Change, undo: Change, verdict: Judged, bake_s: float, outcome: Outcome
@@ -262,9 +249,8 @@ class Writer:
         return self._world.resource(resource_id) is not None or self.quarantine.is_held(resource_id)
 
     def _differs(self, resource: Resource) -> bool:
-        old = self._world.resource(resource.id)
         is_held = self.quarantine.is_held(resource.id)  # what is stored is another version than the world's
-        return old is None or is_held or old.document.body != resource.document.body
+        return is_held or not self._world.holds(resource.id, resource.document)
 
     def _change(self, resource: Resource) -> Reported:
         if not self._is_stored(resource.id):
@@ -333,10 +319,11 @@ def _overtaken(change: Change) -> Diagnostic:
 
 
 def _rolled_back(change: Change, staged: Staged) -> Diagnostic:
+    reached = counted(staged.stages[-1].n_proxies, "proxy", "proxies")
     return _of_the_first(
         change,
         code="rolled-back",
-        message=f"taken back at stage {len(staged.stages)}, of {counted_proxies(staged.stages[-1].n_proxies)}: {staged.trouble}",
+        message=f"taken back at stage {len(staged.stages)}, of {reached}: {staged.trouble}",
         hint="the mesh is as it was; see `byway top` and `byway graph` for what failed",
     )
 
@@ -348,11 +335,6 @@ def _of_the_first(change: Change, *, code: str, message: str, hint: str) -> Diag
     return Diagnostic(
         code=code, message=message, position=position, hint=hint, subject=str(resource.id) if resource else ""
     )
-
-
-def counted_proxies(n: int) -> str:
-    """`1 proxy`, `2 proxies`."""
-    return f"{n} {'proxy' if n == 1 else 'proxies'}"
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:

@@ -17,6 +17,11 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back."""
 
 
+def timestamp(at: datetime) -> str:
+    """A moment in UTC as RFC 3339 has it, to the second."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class SystemClock:
     """The machine's own clock."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from byway.base.diagnostics import Diagnostic, Severity
+from byway.base.wording import counted
 from byway.cli.answers import Analysis, WriteAnswer
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.files import source_texts
 from byway.cli.options import Files, Namespace, Output, Server, State
 from byway.cli.output import show
 from byway.cli.progress import Progress
-from byway.cli.wording import counted, finding_line
+from byway.cli.wording import finding_line
 
 
 def command(

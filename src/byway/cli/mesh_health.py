@@ -9,11 +9,11 @@ from typing import Final
 import byway
 from byway.admin.port import CertificateStatus, ProxyStatus, StoreReport, Trouble, VersionReport
 from byway.base.errors import BywayError
+from byway.base.wording import counted
 from byway.cli.answers import Certificates, Proxies
 from byway.cli.checkup import Check, Verdict
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.installation import root_certificate_verdict
-from byway.cli.wording import counted
 
 GROUP: Final = "mesh"
 

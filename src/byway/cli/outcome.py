@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 from byway.admin.port import Change, RolloutReport, Stage
+from byway.base.wording import counted
 from byway.cli.answers import WriteAnswer
 from byway.cli.control_plane import understood
 from byway.cli.options import Format
 from byway.cli.output import show
-from byway.cli.wording import counted, finding_line, milliseconds, percent
+from byway.cli.wording import finding_line, milliseconds, percent
 
 
 def told(content: Any, output: Format, *, dry_run: bool) -> int:

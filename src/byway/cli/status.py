@@ -7,11 +7,12 @@ from datetime import datetime
 
 from byway.admin.port import ProxyStatus, StoreReport, Trouble
 from byway.base.clock import SystemClock
+from byway.base.wording import counted
 from byway.cli.answers import Proxies
 from byway.cli.control_plane import ControlPlane, understood
 from byway.cli.options import Namespace, Output, Server, State
 from byway.cli.output import show, table
-from byway.cli.wording import counted, finding_line, span
+from byway.cli.wording import finding_line, span
 
 HEADERS = ("PROXY", "WORKLOAD", "IDENTITY", "CERTIFICATE", "CONFIG", "ENVOY", "APPLICATION", "RESTARTS", "LAST ERROR")
 

@@ -8,12 +8,13 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from byway.base.wording import counted
 from byway.cli.answers import TraceList
 from byway.cli.control_plane import ControlPlane, segment, understood
 from byway.cli.options import Output, Server, State
 from byway.cli.output import show, table
 from byway.cli.values import number_within
-from byway.cli.wording import counted, latency
+from byway.cli.wording import latency
 from byway.telemetry.traces import SpanNode, Trace, TraceSummary
 
 _TO_TRACE: Final = """\

@@ -22,11 +22,6 @@ def finding_line(finding: Diagnostic) -> str:
     return f"{place}{': ' if place else ''}{severity}{finding.message}{hint} [{finding.code}]"
 
 
-def counted(n: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: `1 proxy`, `3 files`."""
-    return f"{n} {noun if n == 1 else plural or noun + 's'}"
-
-
 def milliseconds(seconds: float) -> str:
     """A short time as people read it: `0.4 ms`, `38 ms`, `1.25 s`."""
     ms = seconds * 1000

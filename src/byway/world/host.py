@@ -6,6 +6,7 @@ Queries read `RESOURCE`, `INDEX` and its `BRANCHES` through the database; nothin
 from __future__ import annotations
 
 from byway.engine import Database, Input
+from byway.kinds.document import Document
 from byway.kinds.resource import Resource, ResourceId
 from byway.model.mesh import MeshDefaults
 from byway.world.change import Change
@@ -32,6 +33,11 @@ class World:
     def resource(self, resource_id: ResourceId) -> Resource | None:
         """The resource of this id."""
         return RESOURCE(self._database, resource_id)
+
+    def holds(self, resource_id: ResourceId, document: Document) -> bool:
+        """Whether the resource of this id is there, and is what the document says."""
+        here = self.resource(resource_id)
+        return here is not None and here.document.body == document.body
 
     def resources(self, kind: str, namespace: str = "", name: str = "") -> tuple[Resource, ...]:
         """The resources of a kind, sorted by id; an empty namespace or name means all."""

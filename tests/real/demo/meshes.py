@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from byway.agent.interception.names import bridge_name, chain_prefix, link_prefix
 from byway.app.machine import network_name
-from tests.real.demo.conftest import Demo, free_port
+from tests.real.demo.conftest import Demo, free_port, require_root
 
 BYWAY = (sys.executable, "-m", "byway.cli.main")
 
@@ -32,6 +33,17 @@ FRONT = (
     .replace("import http.server, os", "import http.server, os, urllib.request")
 )
 
+BOTH = """
+import os, socketserver, threading
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(b"echo " + self.request.recv(100))
+echo = socketserver.ThreadingTCPServer((os.environ["BIND"], int(os.environ["PORT_TCP"])), Echo)
+threading.Thread(target=echo.serve_forever, daemon=True).start()
+os.environ["PORT"] = os.environ["PORT_HTTP"]
+exec(open("back.py").read())
+"""
+
 TINY = """\
 mesh: tiny
 services:
@@ -47,6 +59,20 @@ CRASHING = f"""{TINY}\
     port: 9100
     command: ["${{python}}", -c, "raise SystemExit(3)"]
 """
+
+
+@contextlib.contextmanager
+def both_kinds(name: str, folder: Path, text: str) -> Iterator[Tiny]:
+    """A running mesh of that name with a program `both.py`, of which nothing is left in the end."""
+    require_root()
+    mesh = Tiny(folder, text)
+    (folder / "both.py").write_text(BOTH)
+    mesh.start()
+    try:
+        yield mesh
+    finally:
+        mesh.end()
+    assert traces(name, mesh.state) == []
 
 
 class Tiny:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.real.demo.conftest import Demo, require_root
-from tests.real.demo.meshes import BYWAY, Tiny, traces
-from tests.real.demo.test_prewarm import BOTH, HTTP, TCP, called, kills_the_control_plane, metric, n_asked, restarts
+from tests.real.demo.conftest import Demo
+from tests.real.demo.meshes import BYWAY, Tiny, both_kinds
+from tests.real.demo.test_prewarm import HTTP, TCP, called, kills_the_control_plane, metric, n_asked, restarts
 from tests.real.demo.test_resilience import quietly
 
 MESH = """\
@@ -61,15 +61,8 @@ print(*found)
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
     """One workload that is eager by the mesh file, and two for which the mesh decides."""
-    require_root()
-    mesh = Tiny(tmp_path_factory.mktemp("eager"), MESH)
-    (mesh.file.parent / "both.py").write_text(BOTH)
-    mesh.start()
-    try:
+    with both_kinds("eager", tmp_path_factory.mktemp("eager"), MESH) as mesh:
         yield mesh
-    finally:
-        mesh.end()
-    assert traces("eager", mesh.state) == []
 
 
 def clusters(mesh: Tiny, workload: str) -> set[str]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.real.demo.conftest import Demo, require_root
-from tests.real.demo.meshes import Tiny, members, traces
+from tests.real.demo.conftest import Demo
+from tests.real.demo.meshes import Tiny, both_kinds, members
 from tests.real.demo.test_resilience import pids, quietly
 from tests.real.demo.test_up import status
 
@@ -28,16 +28,6 @@ services:
   other:
     port: 9000
     command: ["${python}", back.py]
-"""
-BOTH = """
-import os, socketserver, threading
-class Echo(socketserver.BaseRequestHandler):
-    def handle(self):
-        self.request.sendall(b"echo " + self.request.recv(100))
-echo = socketserver.ThreadingTCPServer((os.environ["BIND"], int(os.environ["PORT_TCP"])), Echo)
-threading.Thread(target=echo.serve_forever, daemon=True).start()
-os.environ["PORT"] = os.environ["PORT_HTTP"]
-exec(open("back.py").read())
 """
 HTTP = "import urllib.request; print(urllib.request.urlopen('http://{}/', timeout=5).read().decode())"
 TCP = (
@@ -61,15 +51,8 @@ BACK = {("front", "back.default.svc.cluster.local", port) for port in (9000, 900
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
     """Two instances of a caller, one service with a port of each kind, and one that nobody calls."""
-    require_root()
-    mesh = Tiny(tmp_path_factory.mktemp("warm"), MESH)
-    (mesh.file.parent / "both.py").write_text(BOTH)
-    mesh.start()
-    try:
+    with both_kinds("warm", tmp_path_factory.mktemp("warm"), MESH) as mesh:
         yield mesh
-    finally:
-        mesh.end()
-    assert traces("warm", mesh.state) == []
 
 
 def n_asked(mesh: Tiny) -> int:

@@ -58,10 +58,16 @@ class Conversation:
         self.unanswered: dict[str, list[str]] = {kind: [] for kind in TYPES}
 
     @classmethod
-    def opened(cls, catalogue: MemoryCatalogue) -> Conversation:
-        """Every wildcard subscription is made and answered, and the one to virtual hosts is open."""
+    def opened(cls, catalogue: MemoryCatalogue, *endpoints: str) -> Conversation:
+        """Every wildcard subscription is made and answered, and the one to virtual hosts is open.
+
+        `endpoints` are asked for in between, for clusters that came unasked.
+        """
         conversation = cls(catalogue)
         conversation.asks("cds")
+        if endpoints:
+            conversation.asks("eds", *endpoints)
+            conversation.acks("eds")
         conversation.acks("cds")
         conversation.asks("lds")
         conversation.acks("lds")

@@ -23,16 +23,7 @@ def catalogue() -> MemoryCatalogue:
 
 def full(catalogue: MemoryCatalogue) -> Conversation:
     """A proxy that has started, and holds all that it is offered."""
-    conversation = Conversation(catalogue)
-    conversation.asks("cds")
-    conversation.asks("eds", "links")
-    conversation.acks("eds")
-    conversation.acks("cds")
-    conversation.asks("lds")
-    conversation.acks("lds")
-    conversation.asks("vhds")
-    conversation.acks("vhds")
-    return conversation
+    return Conversation.opened(catalogue, "links")
 
 
 def held(conversation: Conversation, kind: str) -> dict[str, str]:

@@ -26,16 +26,7 @@ def catalogue() -> MemoryCatalogue:
 
 def warmed(catalogue: MemoryCatalogue) -> Conversation:
     """A proxy that has started, and holds all that it is known to call."""
-    conversation = Conversation(catalogue)
-    conversation.asks("cds")
-    conversation.asks("eds", "links")
-    conversation.acks("eds")
-    conversation.acks("cds")
-    conversation.asks("lds")
-    conversation.acks("lds")
-    conversation.asks("vhds")
-    conversation.acks("vhds")
-    return conversation
+    return Conversation.opened(catalogue, "links")
 
 
 def test_clusters_come_first_and_virtual_hosts_with_the_answer_that_the_listener_waits_for(
